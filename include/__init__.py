@@ -1,0 +1,1 @@
+"""The outside world: database, vendors, the local stack. Never imports Airflow."""

@@ -1,0 +1,1 @@
+"""The science: pure functions and estimators. Never imports Airflow or `include`."""

@@ -1,0 +1,1 @@
+"""Words Nightshift adds to Airflow: policy, assets, operators, triggers, notifiers."""

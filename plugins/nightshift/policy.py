@@ -1,0 +1,80 @@
+"""The rules every DAG of the house follows, in one place: owner, retries by kind of error, timeouts, alert.
+
+`@dag(**house(...))` is the whole of it; what a DAG changes, it says in its own file.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+from nightshift.notifiers.failure_alert import FailureAlert
+
+OWNER = "nightshift"
+
+# The vocabulary of tags; a test refuses any other.
+TAGS = {
+    "ads": "performance data of the ad platforms",
+    "llm": "language-model work and its cost",
+    "models": "training, registry, drift",
+    "reports": "messages for people",
+    "nightly": "runs every night",
+    "weekly": "runs every week",
+}
+
+# A fixed past date: with catchup off it only has to lie before the first run.
+START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
+
+RETRY_POLICY = ExceptionRetryPolicy(
+    [
+        RetryRule(
+            exception=["include.errors.PermanentError", "ValueError", "TypeError", "KeyError"],
+            action=RetryAction.FAIL,
+            reason="the input or the code is wrong: trying again cannot help",
+        ),
+        RetryRule(
+            exception="include.errors.TransientError",
+            action=RetryAction.RETRY,
+            retry_delay=timedelta(seconds=30),
+            reason="a service is busy or restarting",
+        ),
+    ]
+)
+
+DEFAULT_ARGS: dict[str, Any] = {
+    "owner": OWNER,
+    "retries": 3,
+    "retry_delay": timedelta(seconds=30),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=10),
+    "retry_policy": RETRY_POLICY,
+    "execution_timeout": timedelta(minutes=30),
+}
+
+
+def house(*, tags: list[str], dagrun_timeout: timedelta, **changes: Any) -> dict[str, Any]:
+    """Arguments of `@dag` that all DAGs share: one run at a time, no catch-up, one alert per failed run.
+
+    Args:
+        tags: words from `TAGS`.
+        dagrun_timeout: after this the run is failed, and the alert sent.
+        changes: further arguments of `@dag`, which win over the shared ones.
+
+    Raises:
+        ValueError: a tag is not in the vocabulary.
+    """
+    unknown = sorted(set(tags) - set(TAGS))
+    if unknown:
+        raise ValueError(f"unknown tag {unknown[0]!r}: use one of {', '.join(sorted(TAGS))} or add it to nightshift.policy.TAGS")
+    return {
+        "start_date": START_DATE,
+        "catchup": False,
+        "max_active_runs": 1,
+        "tags": tags,
+        "dagrun_timeout": dagrun_timeout,
+        "default_args": DEFAULT_ARGS,
+        "on_failure_callback": FailureAlert(),
+        **changes,
+    }
