@@ -50,7 +50,7 @@ def connection(name: str) -> ConnectionInfo:
     text = os.environ.get(variable) or _stack_environment().get(variable)
     if not text:
         raise ConnectionMissing(
-            f"connection '{name}' is not set: export {variable} as JSON, or start the local stack with `make up`"
+            f"connection '{name}' is not set: export {variable} as JSON, or start the stack with `make up`"
         )
     try:
         values = json.loads(text)
@@ -66,7 +66,7 @@ def connection(name: str) -> ConnectionInfo:
         )
     except (ValueError, KeyError, AttributeError) as error:
         raise ConnectionMissing(
-            f'connection \'{name}\': {variable} is not a JSON connection like {{"conn_type": ..., "host": ...}} '
+            f"connection '{name}': {variable} is not a JSON object with conn_type, host and so on "
             f"({type(error).__name__})"
         ) from error
 
@@ -76,5 +76,4 @@ def _stack_environment() -> dict[str, str]:
     path = directory / "stack.env"
     if not path.exists():
         return {}
-    pairs = (line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
-    return dict((key, value) for key, value in pairs)
+    return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)

@@ -1,0 +1,81 @@
+# Nightshift. `make` alone lists the commands.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+STACK  := $(PYTHON) -m include.stack
+READY  := $(VENV)/.ready
+
+# Interpreter the virtual environment is made with: any 3.11.
+BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
+
+export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
+
+.PHONY: help setup demo nightly up start down status test lint bench bench-% docs lock clean
+
+help: ## what there is
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup: $(READY) ## install everything into .venv (the other commands do this themselves)
+
+$(READY): requirements.txt requirements-dev.txt
+	@$(BASE_PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Nightshift needs Python 3.11; found " + sys.version.split()[0] + ": install it, or name one with BASE_PYTHON=/path/to/python3.11")'
+	@echo "Installing into $(VENV) (once, some minutes)..."
+	@$(BASE_PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+demo: $(READY) ## run a night and leave everything up: Airflow, MLflow, Slack inbox
+	@$(STACK) nightly --keep $(NIGHT_OPTIONS)
+
+nightly: $(READY) ## run a night headless. ADS_EXPORT=file.csv works on a real export, DRIFT=on plants a change, DAY=YYYY-MM-DD
+	@$(STACK) nightly $(NIGHT_OPTIONS)
+
+NIGHT_OPTIONS = $(if $(ADS_EXPORT),--ads-export "$(ADS_EXPORT)") $(if $(filter on 1 yes,$(DRIFT)),--drift) $(if $(DAY),--day "$(DAY)")
+
+up: $(READY) ## start everything and stay; Ctrl-C stops it
+	@$(STACK) up
+
+start: $(READY) ## start everything and return
+	@$(STACK) start
+
+down: $(READY) ## stop everything; data stay in var/
+	@$(STACK) down
+
+status: $(READY) ## what runs and how it is
+	@$(STACK) status
+
+test: $(READY) ## lint, types, import contracts and all tests
+	@began=$$(date +%s); $(MAKE) --no-print-directory lint && \
+	$(PYTHON) -m pytest $(ARGS) && \
+	echo "make test took $$(( $$(date +%s) - began )) s"
+
+lint: $(READY) ## ruff, mypy, import-linter
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+bench: $(READY) ## every benchmark; each writes var/bench/NAME.json
+	@for file in tests/benchmarks/bench_*.py; do \
+		name=$${file##*/bench_}; $(MAKE) --no-print-directory bench-$${name%.py}; done
+
+bench-%: $(READY) ## one benchmark, e.g. make bench-dags
+	@$(PYTHON) -m tests.benchmarks.bench_$*
+
+docs: $(READY) ## write docs/DAGs.md from the DAGs
+	@$(PYTHON) -m nightshift.dag_catalog
+
+lock: $(READY) ## compile requirements*.in into requirements*.txt
+	@for name in requirements requirements-dev; do \
+		{ echo "# The full lock, compiled from $$name.in by \`make lock\`. Installed with --no-deps: what it names is all there is."; \
+		  echo "# Left out on purpose: the nvidia-*, cuda-* and triton packages (gigabytes; the CPU paths do not use them)."; \
+		  $(VENV)/bin/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate $$name.in \
+			| grep -vE '^(nvidia-|cuda-|triton)'; } > $$name.txt.new; \
+		mv $$name.txt.new $$name.txt; done
+
+clean: ## stop everything and remove what was made here: var/ and .venv/
+	@if [ -e $(READY) ]; then $(STACK) down; fi
+	@rm -rf var $(VENV)

@@ -1,0 +1,261 @@
+"""One whole night, headless: load data where there are none, trigger the DAGs in order, say what they did.
+
+Everything goes through Airflow's own API, as a person with a browser would do it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import text
+
+from include.config import thresholds
+from include.config.connections import connection
+from include.db.engine import make_engine
+from include.errors import PermanentError, TransientError
+from include.stack import lifecycle
+from include.stack.airflow_api import AirflowApi, DagRun
+from include.stack.lifecycle import Say, Stack
+from include.stack.night_screen import NightScreen
+from include.stack.settings import REPOSITORY
+
+DAGS = ("meta_insights_etl", "nightly_batch_api", "train_ctr_model", "drift_report", "weekly_learning_report")
+RETRAIN = "train_ctr_model (retrain)"
+
+
+class DataNotLoaded(PermanentError):
+    """The simulator or the importer refused; what it said is in the message."""
+
+
+class DagsNotReady(TransientError):
+    """Airflow has not parsed the DAGs, or a DAG file does not import."""
+
+
+@dataclass(frozen=True)
+class NightPlan:
+    """What a night works on.
+
+    Attributes:
+        day: the day whose data come in.
+        ads_export: an Ads Manager export to work on instead of the simulated platform.
+        drift: whether the simulated world changes in its last week.
+    """
+
+    day: date
+    ads_export: Path | None = None
+    drift: bool = False
+
+    @classmethod
+    def make(cls, *, day: date | None, ads_export: Path | None, drift: bool) -> "NightPlan":
+        """A plan with its gaps filled: the day defaults to yesterday in UTC.
+
+        Raises:
+            DataNotLoaded: the export is not a file, or drift is asked of a real export.
+        """
+        if ads_export and not ads_export.is_file():
+            raise DataNotLoaded(f"ADS_EXPORT={ads_export}: there is no such file")
+        if ads_export and drift:
+            raise DataNotLoaded(
+                "DRIFT plants a change in the simulated platform; with ADS_EXPORT there is none"
+            )
+        return cls(day or datetime.now(UTC).date() - timedelta(days=1), ads_export, drift)
+
+    @property
+    def account_name(self) -> str | None:
+        """Name of the account an export is imported as."""
+        return self.ads_export.stem if self.ads_export else None
+
+
+@dataclass
+class DagOutcome:
+    """How one DAG ended and what its `report` task returned."""
+
+    state: str = "waiting"
+    seconds: float | None = None
+    run_id: str = ""
+    did: dict[str, Any] = field(default_factory=dict)
+
+
+def run_night(stack: Stack, plan: NightPlan, say: Say) -> bool:
+    """Run the night and write `var/nightly/summary.json`. Returns whether every run succeeded.
+
+    Raises:
+        DataNotLoaded, DagsNotReady, AirflowRefused, AirflowUnreachable: and what `lifecycle.start` raises.
+    """
+    began, started_at = time.monotonic(), datetime.now(UTC)
+    lifecycle.start(stack, say)
+    imported = _load_data(stack, plan, say)
+    scope = imported["account_id"] if imported else "all"
+    slack_before = _slack_messages(stack)
+    outcomes: dict[str, DagOutcome] = {dag_id: DagOutcome() for dag_id in DAGS}
+    url, password = stack.settings.url("airflow"), stack.secrets["airflow_password"]
+    with AirflowApi.connect(url, "admin", password) as airflow, NightScreen(outcomes, say) as screen:
+        _wait_for_dags(airflow)
+        for dag_id in DAGS:
+            # Unpaused before the first trigger, so that the retrain that drift asks for can start by itself.
+            airflow.unpause(dag_id)
+        for dag_id in DAGS:
+            if dag_id == "weekly_learning_report":
+                _follow_retrain(airflow, outcomes, screen, started_at)
+            conf = {"day": plan.day.isoformat(), **({"scope": scope} if dag_id in _SCOPED else {})}
+            _follow(airflow, airflow.trigger(dag_id, conf), dag_id, outcomes, screen)
+    summary = _summary(plan, scope, started_at, time.monotonic() - began, outcomes, imported)
+    summary["slack_messages"] = _slack_messages(stack) - slack_before
+    path = stack.settings.var / "nightly" / "summary.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(summary, indent=2, default=str) + "\n")
+    say(f"the night took {summary['seconds']:.0f} s; summary in {path}")
+    return bool(summary["succeeded"])
+
+
+# DAGs that work on one account or on all; the others always see everything.
+_SCOPED = {"train_ctr_model", "drift_report", "weekly_learning_report"}
+
+
+def _follow(
+    airflow: AirflowApi, run: DagRun, name: str, outcomes: dict[str, DagOutcome], screen: NightScreen
+) -> None:
+    outcome = outcomes.setdefault(name, DagOutcome())
+    outcome.run_id, outcome.state = run.run_id, run.state
+    run = airflow.wait(
+        run, thresholds().nightly.dag_timeout_s, lambda now, tasks: screen.progress(name, now, tasks)
+    )
+    outcome.state, outcome.seconds = run.state, run.seconds
+    outcome.did = airflow.result(run, "report")
+    screen.finished(name)
+
+
+def _follow_retrain(
+    airflow: AirflowApi, outcomes: dict[str, DagOutcome], screen: NightScreen, since: datetime
+) -> None:
+    """Wait for the training that the drift report started through its asset event, if it did."""
+    if outcomes["drift_report"].did.get("decision") != "retrain":
+        return
+    deadline = time.monotonic() + thresholds().nightly.ready_timeout_s
+    while time.monotonic() < deadline:
+        fresh = [
+            run
+            for run in airflow.runs("train_ctr_model", run_type="asset_triggered")
+            if run.start is None or run.start >= since
+        ]
+        if fresh:
+            _follow(airflow, fresh[0], RETRAIN, outcomes, screen)
+            return
+        time.sleep(1.5)
+    outcomes[RETRAIN] = DagOutcome(state="never started")
+
+
+def _wait_for_dags(airflow: AirflowApi) -> None:
+    deadline = time.monotonic() + thresholds().nightly.ready_timeout_s
+    while missing := sorted(set(DAGS) - airflow.dag_ids()):
+        if time.monotonic() > deadline:
+            broken = airflow.import_errors()
+            raise DagsNotReady(
+                f"Airflow does not know {', '.join(missing)}: "
+                + ("; ".join(broken) or "see the dag-processor's log")
+            )
+        time.sleep(1)
+
+
+def _load_data(stack: Stack, plan: NightPlan, say: Say) -> dict[str, Any] | None:
+    """Load what is absent. Returns account and totals of an imported export, `None` for the simulator."""
+    engine = make_engine(connection("nightshift_db").url)
+    if plan.ads_export:
+        say(f"importing {plan.ads_export}")
+        _run_module(
+            stack, "include.meta_ads.importer", str(plan.ads_export), "--account", str(plan.account_name)
+        )
+        with engine.connect() as database:
+            totals = database.execute(_TOTALS, {"name": plan.account_name}).mappings().one()
+        return {**totals, "file": plan.ads_export.name}
+    with engine.connect() as database:
+        loaded = database.execute(text("SELECT 1 FROM ads.simulated_world LIMIT 1")).first()
+    if loaded:
+        say("the simulated platform is already loaded")
+        return None
+    until = plan.day - timedelta(days=1)
+    say(f"loading the simulated platform up to {until}")
+    _run_module(
+        stack,
+        "include.simulator",
+        "load",
+        "--until",
+        until.isoformat(),
+        *(["--drift", "on"] if plan.drift else []),
+    )
+    return None
+
+
+_TOTALS = text("""
+    SELECT account.account_id, count(*) AS rows, sum(impressions)::bigint AS impressions,
+           sum(clicks)::bigint AS clicks, round(sum(spend), 2)::text AS spend
+    FROM ads.account JOIN ads.performance_metric USING (account_id)
+    WHERE account.name = :name AND account.source = 'export'
+    GROUP BY account.account_id
+""")
+
+
+def _run_module(stack: Stack, module: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        env={**os.environ, **stack.environment},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise DataNotLoaded((done.stderr.strip() or done.stdout.strip() or f"{module} failed")[-4000:])
+
+
+def _slack_messages(stack: Stack) -> int:
+    response = httpx.get(
+        stack.settings.url("sandbox") + "/control/state",
+        headers={"Authorization": f"Bearer {stack.secrets['sandbox_key']}"},
+        timeout=10,
+    )
+    response.raise_for_status()
+    return sum(response.json()["slack"].values())
+
+
+def _summary(
+    plan: NightPlan,
+    scope: str,
+    started_at: datetime,
+    seconds: float,
+    outcomes: dict[str, DagOutcome],
+    imported: dict[str, Any] | None,
+) -> dict[str, Any]:
+    trained = (
+        outcomes[RETRAIN].did if outcomes.get(RETRAIN, DagOutcome()).did else outcomes["train_ctr_model"].did
+    )
+    batch, drift = outcomes["nightly_batch_api"].did, outcomes["drift_report"].did
+    return {
+        "day": plan.day.isoformat(),
+        "scope": scope,
+        "started_at": started_at.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "succeeded": all(outcome.state == "success" for outcome in outcomes.values()),
+        "dags": {
+            name: {"state": o.state, "seconds": o.seconds, "run_id": o.run_id, "did": o.did}
+            for name, o in outcomes.items()
+        },
+        "rows_trained": trained.get("rows"),
+        "mae_pp": trained.get("mae_pp"),
+        "model_name": trained.get("model_name"),
+        "model_version": trained.get("model_version"),
+        "model_alias": trained.get("alias"),
+        "drift_severity": drift.get("severity"),
+        "drift_decision": drift.get("decision"),
+        "batch_requests_done": batch.get("succeeded"),
+        "usd_spent": batch.get("paid_usd"),
+        "usd_saved": batch.get("saved_usd"),
+        "imported": imported,
+    }
