@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import CronTriggerTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
 
 from nightshift.notifiers.failure_alert import FailureAlert
 
@@ -23,9 +23,6 @@ TAGS = {
     "nightly": "runs every night",
     "weekly": "runs every week",
 }
-
-# A fixed past date: with catchup off it only has to lie before the first run.
-START_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
 RETRY_POLICY = ExceptionRetryPolicy(
     [
@@ -54,10 +51,20 @@ DEFAULT_ARGS: dict[str, Any] = {
 }
 
 
-def house(*, tags: list[str], dagrun_timeout: timedelta, **changes: Any) -> dict[str, Any]:
+def every(cron: str) -> CronTriggerTimetable:
+    """A cron schedule in UTC that waits for its next time when the DAG is unpaused.
+
+    Airflow's own default starts a run for the last time that has passed, at whatever hour a person unpauses.
+    """
+    return CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta(0))
+
+
+def house(*, schedule: Any, tags: list[str], dagrun_timeout: timedelta, **changes: Any) -> dict[str, Any]:
     """Arguments of `@dag` that all DAGs share: one run at a time, no catch-up, one alert per failed run.
 
     Args:
+        schedule: a cron expression in UTC, or any timetable or assets. The DAGs have no start date, so that
+            unpausing one never starts a run of the past.
         tags: words from `TAGS`.
         dagrun_timeout: after this the run is failed, and the alert sent.
         changes: further arguments of `@dag`, which win over the shared ones.
@@ -67,9 +74,11 @@ def house(*, tags: list[str], dagrun_timeout: timedelta, **changes: Any) -> dict
     """
     unknown = sorted(set(tags) - set(TAGS))
     if unknown:
-        raise ValueError(f"unknown tag {unknown[0]!r}: use one of {', '.join(sorted(TAGS))} or add it to nightshift.policy.TAGS")
+        raise ValueError(
+            f"unknown tag {unknown[0]!r}: use one of {', '.join(sorted(TAGS))} or add it to nightshift.policy.TAGS"
+        )
     return {
-        "start_date": START_DATE,
+        "schedule": every(schedule) if isinstance(schedule, str) else schedule,
         "catchup": False,
         "max_active_runs": 1,
         "tags": tags,
