@@ -47,9 +47,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 _folder = tempfile.TemporaryDirectory(prefix="nightshift-tests-")
-SETTINGS = StackSettings(
-    var=Path(_folder.name), ports=dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-)
+SETTINGS = StackSettings(var=Path(_folder.name), ports=dict(zip(PORTS, _free_ports(len(PORTS)), strict=True)))
 SECRETS = load_or_make_secrets(SETTINGS.var / "secrets.json", environ={})
 os.environ.update(
     {

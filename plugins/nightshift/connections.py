@@ -1,4 +1,4 @@
-"""Airflow connections turned into plain values, read when a task runs and never while a DAG file is parsed."""
+"""Airflow connections turned into plain values, read when a task runs, never while a DAG file is parsed."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def house(*, schedule: Any, tags: list[str], dagrun_timeout: timedelta, **change
     unknown = sorted(set(tags) - set(TAGS))
     if unknown:
         raise ValueError(
-            f"unknown tag {unknown[0]!r}: use one of {', '.join(sorted(TAGS))} or add it to nightshift.policy.TAGS"
+            f"unknown tag {unknown[0]!r}: use one of {', '.join(sorted(TAGS))}, or add it to policy.TAGS"
         )
     return {
         "schedule": every(schedule) if isinstance(schedule, str) else schedule,

@@ -1,0 +1,132 @@
+"""The whole stack, started, broken and stopped for real, in a folder and on ports of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from include.stack.settings import LOOPBACK, PORTS, REPOSITORY, StackSettings
+from include.stack.supervision import Supervisor, leftovers, sweep
+
+
+@pytest.fixture(scope="module")
+def stack_env(tmp_path_factory):
+    probes = [socket.socket() for _ in PORTS]
+    for probe in probes:
+        probe.bind((LOOPBACK, 0))
+    ports = {
+        variable: str(p.getsockname()[1]) for (variable, _), p in zip(PORTS.values(), probes, strict=True)
+    }
+    for probe in probes:
+        probe.close()
+    # Without what the test session's own services put into the environment.
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW", "MLFLOW", "NIGHTSHIFT"))
+    }
+    environment = {**inherited, **ports, "NIGHTSHIFT_VAR": str(tmp_path_factory.mktemp("stack") / "var")}
+    yield environment
+    sweep(StackSettings.from_environment(environment))
+
+
+def run(environment, *command):
+    return subprocess.run(
+        [sys.executable, "-m", "include.stack", *command],
+        env=environment,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+
+def wait_for(is_so, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.5)
+
+
+def listening_addresses(settings):
+    mine = {process.pid for process in leftovers(settings)}
+    return {
+        connection.laddr.ip
+        for connection in psutil.net_connections("inet")
+        if connection.pid in mine and connection.status == psutil.CONN_LISTEN
+    }
+
+
+def test_the_stack_starts_survives_deaths_and_leaves_nothing(stack_env):
+    settings = StackSettings.from_environment(stack_env)
+    supervisor = Supervisor(settings)
+
+    started = run(stack_env, "start")
+    assert started.returncode == 0, started.stderr
+    secrets = json.loads((settings.var / "secrets.json").read_text())
+    assert secrets["airflow_password"] in started.stdout
+    assert set(run(stack_env, "status").stdout.split()[1::2]) == {"healthy"}
+
+    # Nothing but loopback is listened on, and no secret is on a command line.
+    assert listening_addresses(settings) == {LOOPBACK}
+    command_lines = " ".join(" ".join(process.cmdline()) for process in leftovers(settings))
+    assert not [name for name, value in secrets.items() if value in command_lines]
+
+    # A program that is killed comes back by itself.
+    mlflow = next(p for p in leftovers(settings) if "mlflow" in " ".join(p.cmdline()))
+    mlflow.send_signal(signal.SIGKILL)
+    wait_for(lambda: not mlflow.is_running())
+    wait_for(lambda: set(run(stack_env, "status").stdout.split()[1::2]) == {"healthy"}, 90)
+
+    # The supervisor is killed outright: its programs are orphans now, and the next start deals with them.
+    orphans = leftovers(settings)
+    next(p for p in orphans if "supervisor.supervisord" in " ".join(p.cmdline())).kill()
+    wait_for(lambda: not supervisor.is_running())
+    began = time.monotonic()
+    again = run(stack_env, "start")
+    assert again.returncode == 0, again.stderr
+    assert "cleaning up after it" in again.stdout
+    assert not [p for p in orphans if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert time.monotonic() - began < 60
+
+    stopped = run(stack_env, "down")
+    assert stopped.returncode == 0, stopped.stderr
+    assert leftovers(settings) == []
+    assert not settings.env_file.exists()
+
+
+def test_ctrl_c_while_starting_leaves_nothing_running(stack_env):
+    settings = StackSettings.from_environment(stack_env)
+    front = subprocess.Popen(
+        [sys.executable, "-m", "include.stack", "up"],
+        env=stack_env,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for(lambda: len(leftovers(settings)) > 3)
+    front.send_signal(signal.SIGINT)
+    output, _ = front.communicate(timeout=90)
+    assert front.returncode == 130, output
+    assert leftovers(settings) == []
+
+
+def test_a_taken_port_stops_the_start_before_anything_runs(stack_env):
+    settings = StackSettings.from_environment(stack_env)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind((LOOPBACK, settings.ports["airflow"]))
+        other.listen()
+        refused = run(stack_env, "start")
+    assert refused.returncode == 1
+    assert f"port {settings.ports['airflow']}, which airflow wants" in refused.stderr
+    assert "NIGHTSHIFT_AIRFLOW_PORT" in refused.stderr
+    assert leftovers(settings) == []
