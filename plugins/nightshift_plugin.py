@@ -4,6 +4,7 @@ Airflow executes every file of this folder under its bare name; `.airflowignore`
 `nightshift` out of that, so this file is the only one it finds.
 """
 
+import contextlib
 import os
 
 from airflow.plugins_manager import AirflowPlugin
@@ -14,11 +15,9 @@ from include.config.connections import ConnectionMissing, connection
 def _links() -> list[dict[str, str]]:
     """Entries of the navigation bar that open other pages, for the services that are set up."""
     links = []
-    try:
+    # Missing where connections live in Airflow's database or a secrets backend, which no import may ask.
+    with contextlib.suppress(ConnectionMissing, KeyError):
         links.append(_link("MLflow", str(connection("mlflow_default").extra["public_url"])))
-    except (ConnectionMissing, KeyError):
-        # Kept in Airflow's database or a secrets backend instead: nothing that may be asked at import.
-        pass
     if sandbox := os.environ.get("NIGHTSHIFT_SANDBOX_URL"):
         links.append(_link("Slack inbox", f"{sandbox}/slack/inbox"))
     return links
