@@ -27,7 +27,7 @@ TAGS = {
 RETRY_POLICY = ExceptionRetryPolicy(
     [
         RetryRule(
-            exception=["include.errors.PermanentError", "ValueError", "TypeError", "KeyError"],
+            exception=["include.errors.PermanentError", ValueError, TypeError, KeyError],
             action=RetryAction.FAIL,
             reason="the input or the code is wrong: trying again cannot help",
         ),
