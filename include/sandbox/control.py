@@ -1,0 +1,115 @@
+"""The routes tests steer the sandbox with: faults, clock, reset, and what happened so far."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from include.sandbox.batches import BatchLedger
+from include.sandbox.channels import SlackRefused, Workspace
+from include.sandbox.credentials import presented_key, same_key
+from include.sandbox.faults import FaultOrder, FaultRefused, FaultTable
+from include.sandbox.state import SandboxState, VirtualClock
+
+MOST_TOLD = 1_000
+BILL = """
+SELECT mode, model, sum(requests) AS requests, sum(input_tokens) AS input_tokens,
+       sum(output_tokens) AS output_tokens
+FROM bill GROUP BY mode, model ORDER BY mode, model
+"""
+BATCHES = """
+SELECT count(*) AS created, coalesce(sum(size), 0) AS requests, coalesce(sum(deleted), 0) AS deleted,
+       coalesce(sum(counts IS NOT NULL), 0) AS ended, coalesce(sum(cancelled_at IS NOT NULL), 0) AS cancelled
+FROM batch
+"""
+
+
+class ClockMove(BaseModel):
+    """How far to move the sandbox's clock."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    advance_seconds: Annotated[float, Field(ge=0)]
+
+
+def control_router(
+    state: SandboxState,
+    clock: VirtualClock,
+    faults: FaultTable,
+    ledger: BatchLedger,
+    workspace: Workspace,
+    api_key: str,
+) -> APIRouter:
+    """The routes below /control; all need the key."""
+
+    def authenticated(request: Request) -> None:
+        if not same_key(presented_key(request), api_key):
+            raise HTTPException(
+                401, "the control routes need the sandbox's key, as a bearer token or x-api-key"
+            )
+
+    router = APIRouter(prefix="/control", dependencies=[Depends(authenticated)])
+
+    @router.get("/faults")
+    def list_faults() -> dict[str, Any]:
+        return {"faults": faults.listed()}
+
+    @router.post("/faults", status_code=201)
+    def order_fault(wanted: FaultOrder) -> dict[str, Any]:
+        try:
+            return {"id": faults.order(wanted)}
+        except FaultRefused as refusal:
+            raise HTTPException(422, str(refusal)) from refusal
+
+    @router.delete("/faults")
+    def clear_faults() -> dict[str, Any]:
+        faults.clear()
+        return {"faults": []}
+
+    @router.get("/clock")
+    def read_clock() -> dict[str, Any]:
+        return _time(clock)
+
+    @router.post("/clock")
+    def move_clock(move: ClockMove) -> dict[str, Any]:
+        clock.advance(move.advance_seconds)
+        return _time(clock)
+
+    @router.post("/reset")
+    def reset() -> dict[str, Any]:
+        state.clear()
+        clock.reset()
+        workspace.open_channels()
+        return {"reset": True}
+
+    @router.get("/state")
+    def read_state() -> dict[str, Any]:
+        ledger.settle_due()
+        db = state.reading()
+        requests: dict[str, dict[str, int]] = {"anthropic": {}, "slack": {}, "meta": {}}
+        for row in db.execute("SELECT * FROM served ORDER BY vendor, route"):
+            requests[row["vendor"]][row["route"]] = row["n"]
+        return {
+            "clock": _time(clock),
+            "requests": requests,
+            "batches": dict(db.execute(BATCHES).fetchone()),
+            "bill": [dict(row) for row in db.execute(BILL)],
+            "slack": {channel.name: channel.messages for channel in workspace.channels()},
+            "faults": faults.listed(),
+        }
+
+    @router.get("/slack/{channel}")
+    def read_channel(channel: str) -> dict[str, Any]:
+        try:
+            messages = workspace.messages(workspace.channel_id(channel), MOST_TOLD)
+        except SlackRefused as refusal:
+            raise HTTPException(404, f"no channel '{channel}'") from refusal
+        return {"messages": messages}
+
+    return router
+
+
+def _time(clock: VirtualClock) -> dict[str, Any]:
+    now = datetime.fromtimestamp(clock.now(), UTC)
+    return {"now": now.isoformat(), "offset_seconds": clock.offset()}

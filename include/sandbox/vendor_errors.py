@@ -1,0 +1,69 @@
+"""Errors in each vendor's own words, for faults and for refusals that come before any route."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+ANTHROPIC_TYPES = {
+    400: ("invalid_request_error", "The request is invalid."),
+    401: ("authentication_error", "invalid x-api-key"),
+    403: ("permission_error", "Your API key does not have permission to use this resource."),
+    404: ("not_found_error", "Not found."),
+    413: ("request_too_large", "Request exceeds the maximum allowed number of bytes."),
+    429: ("rate_limit_error", "This request would exceed your organization's rate limit. Try again later."),
+    504: ("timeout_error", "The request timed out."),
+    529: ("overloaded_error", "Overloaded"),
+}
+META_CALLS_EXHAUSTED = 80000
+META_SUBCODE_CALLS_EXHAUSTED = 2446079
+
+
+@dataclass(frozen=True)
+class VendorReply:
+    """A whole answer: status, JSON body, headers beyond the content type."""
+
+    status: int
+    body: dict[str, Any]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def anthropic_error(type_: str, message: str, request_id: str) -> dict[str, Any]:
+    """The body of an error of the Messages API."""
+    return {"type": "error", "error": {"type": type_, "message": message}, "request_id": request_id}
+
+
+def failure_reply(vendor: str, status: int, request_id: str, retry_after: float | None = None) -> VendorReply:
+    """What `vendor` answers when it fails with `status`; 429 is its rate limit.
+
+    Args:
+        request_id: the id the vendor names the request by.
+        retry_after: seconds, sent as `retry-after` when given.
+    """
+    headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
+    if vendor == "anthropic":
+        type_, message = ANTHROPIC_TYPES.get(status, ("api_error", "Internal server error"))
+        return VendorReply(
+            status, anthropic_error(type_, message, request_id), {**headers, "request-id": request_id}
+        )
+    if vendor == "slack":
+        error = "ratelimited" if status == 429 else "internal_error"
+        return VendorReply(status, {"ok": False, "error": error}, headers)
+    return VendorReply(status, {"error": _meta_error(status, request_id)}, headers)
+
+
+def _meta_error(status: int, request_id: str) -> dict[str, Any]:
+    if status == 429:
+        return {
+            "message": "(#80000) There have been too many calls from this ad-account. Try again later.",
+            "type": "OAuthException",
+            "code": META_CALLS_EXHAUSTED,
+            "error_subcode": META_SUBCODE_CALLS_EXHAUSTED,
+            "is_transient": True,
+            "fbtrace_id": request_id,
+        }
+    return {
+        "message": "An unknown error has occurred.",
+        "type": "OAuthException",
+        "code": 1,
+        "is_transient": True,
+        "fbtrace_id": request_id,
+    }
