@@ -23,6 +23,12 @@ class AdsThresholds(Section):
 
     restatement_days: PositiveInt
     breakdown_tolerance_usd: Decimal
+    accounts_per_task: PositiveInt
+    page_size: PositiveInt
+    http_timeout_s: PositiveFloat
+    http_attempts: PositiveInt
+    http_longest_wait_s: PositiveFloat
+    import_problems_shown: PositiveInt
 
 
 class LlmThresholds(Section):
@@ -36,9 +42,18 @@ class LlmThresholds(Section):
     batch_max_requests: Annotated[int, Field(gt=0, le=100_000)]
     batch_max_bytes: Annotated[int, Field(gt=0, le=256_000_000)]
     max_attempts: PositiveInt
+    new_creative_days: PositiveInt
+    spend_window_days: PositiveInt
+    http_timeout_s: PositiveFloat
+    submit_timeout_s: PositiveFloat
+    clock_tolerance_s: PositiveFloat
+    settle_s: Annotated[float, Field(ge=0)]
+    collect_rows: PositiveInt
+    collect_passes: PositiveInt
     poll_seconds: PositiveFloat
     poll_failures_tolerated: PositiveInt
     batch_deadline_hours: PositiveFloat
+    cancel_grace_minutes: PositiveFloat
 
 
 class Price(Section):
@@ -50,6 +65,7 @@ class Price(Section):
     input: Annotated[Decimal, Field(ge=0)]
     output: Annotated[Decimal, Field(ge=0)]
     cache_write: Annotated[Decimal, Field(ge=0)]
+    cache_write_1h: Annotated[Decimal, Field(ge=0)]
     cache_read: Annotated[Decimal, Field(ge=0)]
     batch_factor: Annotated[Decimal, Field(gt=0, le=1)]
 
@@ -90,14 +106,20 @@ class DriftThresholds(Section):
     medium_share: Share
     high_share: Share
     critical_share: Share
+    low_outcome: PositiveFloat
+    medium_outcome: PositiveFloat
+    high_outcome: PositiveFloat
+    critical_outcome: PositiveFloat
     alert_from: Severity
     retrain_from: Severity
 
     @model_validator(mode="after")
-    def _shares_rise(self) -> "DriftThresholds":
-        shares = [self.low_share, self.medium_share, self.high_share, self.critical_share]
-        if shares != sorted(set(shares)):
-            raise ValueError("low_share, medium_share, high_share and critical_share must rise in this order")
+    def _levels_rise(self) -> "DriftThresholds":
+        for kind in ("share", "outcome"):
+            names = [f"{level}_{kind}" for level in ("low", "medium", "high", "critical")]
+            levels = [getattr(self, name) for name in names]
+            if levels != sorted(set(levels)):
+                raise ValueError(f"{', '.join(names[:-1])} and {names[-1]} must rise in this order")
         return self
 
 
@@ -105,7 +127,10 @@ class AlertThresholds(Section):
     """Slack."""
 
     http_timeout_s: PositiveFloat
+    longest_wait_s: PositiveFloat
+    picture_attempts: PositiveInt
     max_error_chars: PositiveInt
+    reported_creatives: PositiveInt
 
 
 class NightlyThresholds(Section):
