@@ -1,0 +1,110 @@
+"""Asks the language model what can wait until night, through the Batch API at half the price.
+
+## What
+Every creative without a score is queued: those launched this week first, then those that spend most. What
+fits into the night (`llm.requests_per_night`, or `limit`) leaves in batches; the DAG waits for them without
+holding a worker, stores scores and critiques, and books what the vendor charged next to what it would have
+cost live. The same question is asked once, however many creatives share it. Running a day again finds its
+batches and sends nothing twice; batches that an earlier night left unfinished are brought to their end too.
+
+## When it fails
+- *VendorRefused*: the key of connection `anthropic_default`, or the vendor account (credit, permission).
+  Put it right and clear the failed task; nothing was lost.
+- *BatchSubmissionUnknown*, *VendorBusy*: the vendor did not answer. Retried by itself: the next attempt looks
+  for the batch before it posts again, so it is never paid for twice.
+- *PriceUnknown*: add the model to `prices` in `include/config/thresholds.yaml`.
+- `wait_for_batches` past its deadline cancels what is left; what was done by then is collected, the rest is
+  queued for the next night. Marking it failed cancels too, clearing it does not.
+- Single requests that fail do not fail the run: they are counted in `report`, with the reason in
+  `llm.llm_request.error`; lines nobody could read are in `llm.quarantined_line`.
+
+## Can it wait?
+Yes. Scores are a day late, nothing else; the next night takes up what this one left. Results stay with the
+vendor for 29 days.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from nightshift.assets import ADS_PERFORMANCE, LLM_RESULTS
+from nightshift.operators.wait_for_batches import WaitForBatches
+from nightshift.policy import house
+from nightshift.run_day import day_param, run_day
+
+
+@dag(
+    # A batch may take a day; the wait ends by itself after 25 hours and a quarter.
+    **house(schedule="0 2 * * *", tags=["llm", "nightly"], dagrun_timeout=timedelta(hours=27)),
+    doc_md=__doc__,
+    params={
+        "day": day_param(),
+        "limit": Param(
+            None,
+            type=["null", "integer"],
+            minimum=0,
+            maximum=100_000,
+            title="Most requests",
+            description="what this night may send in all; empty: llm.requests_per_night",
+        ),
+    },
+)
+def nightly_batch_api() -> None:
+    @task(inlets=[ADS_PERFORMANCE])
+    def queue_unscored_creatives(**context: Any) -> dict[str, int]:
+        from dataclasses import asdict
+
+        from include.config import thresholds
+        from include.llm.scoring import queue_unscored_creatives
+        from nightshift.connections import nightshift_engine
+
+        return asdict(queue_unscored_creatives(nightshift_engine(), run_day(context), thresholds()))
+
+    @task
+    def submit_batches(**context: Any) -> dict[str, Any]:
+        from include.config import thresholds
+        from include.llm.batches import plan_night
+        from include.llm.submission import submit_batches
+        from nightshift.connections import anthropic, nightshift_engine
+
+        engine, settings = nightshift_engine(), thresholds()
+        plan = plan_night(engine, run_day(context), settings, most=context["params"]["limit"])
+        with anthropic() as client:
+            submissions = submit_batches(engine, client, plan.open_batch_ids, settings.llm)
+        return {
+            "batch_ids": [batch.batch_id for batch in submissions.submitted],
+            "vendor_batch_ids": [batch.vendor_batch_id for batch in submissions.submitted],
+            "requests": sum(batch.requests for batch in submissions.submitted),
+            "new_requests": plan.new_requests,
+            "refused_batches": len(submissions.refusals),
+            "wait_until": submissions.wait_until(settings.llm),
+        }
+
+    @task(outlets=[LLM_RESULTS])
+    def collect_results(batches: dict[str, Any]) -> dict[str, int]:
+        from include.config import thresholds
+        from include.llm.collection import collect_batches, outcome_totals
+        from nightshift.connections import anthropic, nightshift_engine
+
+        with anthropic() as client:
+            collected = collect_batches(nightshift_engine(), client, batches["batch_ids"], thresholds())
+        return outcome_totals(collected)
+
+    @task
+    def report(**context: Any) -> dict[str, Any]:
+        from include.config import thresholds
+        from include.llm.night import night_report
+        from nightshift.connections import nightshift_engine
+
+        return night_report(nightshift_engine(), thresholds().llm.provider, run_day(context)).as_counts()
+
+    submitted = submit_batches()
+    collected = collect_results(submitted)
+    queue_unscored_creatives() >> submitted
+    submitted >> WaitForBatches(task_id="wait_for_batches", batches=submitted) >> collected >> report()
+
+
+nightly_batch_api()

@@ -1,0 +1,235 @@
+"""Storing what came back: every request of a batch gets one outcome, one bill and, if it was good, one score.
+
+Results are stored a few hundred at a time, each group in one transaction with its costs and scores. What has
+an outcome is passed over, so a collection that was killed is simply run again. Requests that no readable line
+speaks of are looked for in one more download, which is free, before they count as missing and are asked
+again, which is not.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import anthropic
+from sqlalchemy import Connection, Engine
+
+from include.config import Thresholds
+from include.config.model import Price
+from include.db import llm as llm_sql
+from include.db import llm_batches as sql
+from include.db.llm_batches import BatchRow, Item
+from include.errors import NightshiftError
+from include.llm import scoring
+from include.llm.costs import Answered, book
+from include.llm.errors import AnswerInvalid, BatchNotEnded, ResultsCutShort
+from include.llm.prices import Mode, price_of
+from include.llm.progress import BatchProgress, poll_batch
+from include.llm.results import Result, Unreadable, first_custom_id, read_line, result_lines
+from include.llm.submission import submit_batch
+
+# How the answer to a purpose is checked and turned into what is stored. Others are stored as plain text.
+READERS: Mapping[str, Callable[[str], dict[str, Any]]] = {scoring.PURPOSE: scoring.read_answer}
+
+
+@dataclass(frozen=True)
+class CollectedBatch:
+    """One batch after a collection.
+
+    Attributes:
+        state: `collected`; `submitted` where the vendor is not done; `intent` where it has yet to be posted.
+        outcomes: requests by how their attempt ended.
+    """
+
+    batch_id: int
+    state: str
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+
+
+def collect_batches(
+    engine: Engine, client: anthropic.Anthropic, batch_ids: Sequence[int], settings: Thresholds
+) -> list[CollectedBatch]:
+    """Collect every batch that has ended; those still with the vendor are left for a later run.
+
+    Raises:
+        NightshiftError: the first that a batch raised, after all others were collected.
+    """
+    collected, first_error = [], None
+    for batch_id in batch_ids:
+        try:
+            collected.append(collect_batch(engine, client, batch_id, settings))
+        except BatchNotEnded:
+            collected.append(CollectedBatch(batch_id, "submitted"))
+        except NightshiftError as error:
+            first_error = first_error or error
+    if first_error is not None:
+        raise first_error
+    return collected
+
+
+def outcome_totals(collected: Iterable[CollectedBatch]) -> dict[str, int]:
+    """Batches collected and still open, and requests by outcome over all of them."""
+    totals: Counter[str] = Counter()
+    for batch in collected:
+        totals["collected_batches" if batch.state == "collected" else "open_batches"] += 1
+        totals.update(batch.outcomes)
+    return dict(totals)
+
+
+def collect_batch(
+    engine: Engine, client: anthropic.Anthropic, batch_id: int, settings: Thresholds
+) -> CollectedBatch:
+    """Store all results of one batch. Running it again gives the same end.
+
+    A batch that was adopted and proves to be a stranger's is given up and submitted again.
+
+    Raises:
+        BatchNotEnded: the vendor is still at it.
+        ResultsCutShort, VendorBusy: run it again.
+        VendorRefused: the vendor does not know the batch, or not with this key.
+        PriceUnknown: its model has no price on its day; nothing is stored.
+    """
+    with sql.batch_lock(engine, batch_id):
+        with engine.connect() as conn:
+            batch = sql.get_batch(conn, batch_id)
+        if batch.state in {"collected", "failed"} or batch.vendor_batch_id is None:
+            return _outcome(engine, batch_id)
+        progress = poll_batch(client, batch.vendor_batch_id)
+        if not progress.ended:
+            raise BatchNotEnded(f"batch {batch_id} ({batch.vendor_batch_id}) is still {progress.status}")
+        ours = not batch.adopted or _confirmed(engine, client, batch, progress)
+        if ours:
+            with engine.begin() as conn:
+                sql.mark_ended(conn, batch_id, progress.counts, progress.ended_at)
+            _store_all(engine, client, batch, progress, settings)
+    if not ours:
+        submit_batch(engine, client, batch_id, settings.llm)
+    return _outcome(engine, batch_id)
+
+
+def _confirmed(engine: Engine, client: anthropic.Anthropic, batch: BatchRow, progress: BatchProgress) -> bool:
+    """Whether an adopted batch is ours by its ids. If not it is given up, or handed to the one it is of."""
+    if progress.archived:
+        return True
+    custom_id = first_custom_id(client, progress.vendor_batch_id)
+    if custom_id is None:
+        raise ResultsCutShort(f"batch {batch.batch_id}: no line of its results can be read; try again")
+    with engine.begin() as conn:
+        owner = sql.batch_of_custom_id(conn, custom_id)
+        if owner == batch.batch_id:
+            sql.confirm_adoption(conn, batch.batch_id)
+            return True
+    if owner is not None:
+        with sql.batch_lock(engine, owner, wait_s=10), engine.begin() as conn:
+            if sql.hand_over(conn, batch.batch_id, owner):
+                return False
+    with engine.begin() as conn:
+        sql.undo_adoption(conn, batch.batch_id)
+    return False
+
+
+def _store_all(
+    engine: Engine,
+    client: anthropic.Anthropic,
+    batch: BatchRow,
+    progress: BatchProgress,
+    settings: Thresholds,
+) -> None:
+    price = price_of(settings.prices, batch.provider, batch.model, batch.run_date)
+    passes = 0 if progress.archived else settings.llm.collect_passes
+    for _ in range(passes):
+        lines = map(read_line, result_lines(client, progress.vendor_batch_id))
+        for group in _groups(lines, settings.llm.collect_rows):
+            with engine.begin() as conn:
+                _store(conn, batch, group, price, settings.llm.max_attempts)
+        with engine.connect() as conn:
+            if not sql.unfinished_items(conn, batch.batch_id):
+                break
+    reason = "the vendor has deleted the results" if progress.archived else "no readable line in the results"
+    with engine.begin() as conn:
+        missing = [
+            _row(item.custom_id, "missing", passing=True, error=reason)
+            for item in sql.unfinished_items(conn, batch.batch_id)
+        ]
+        sql.finish_items(conn, batch.batch_id, missing, max_attempts=settings.llm.max_attempts)
+        sql.mark_collected(conn, batch.batch_id)
+
+
+def _store(
+    conn: Connection,
+    batch: BatchRow,
+    group: Sequence[Result | Unreadable],
+    price: Price,
+    max_attempts: int,
+) -> None:
+    results = {result.custom_id: result for result in group if isinstance(result, Result)}
+    ids = list(results)
+    items = {item.custom_id: item for item in sql.unfinished_items(conn, batch.batch_id, ids)}
+    known = sql.known_custom_ids(conn, batch.batch_id, ids)
+    strangers = [
+        Unreadable(custom_id, "a custom_id that is not in this batch")
+        for custom_id in ids
+        if custom_id not in known
+    ]
+    unreadable = [line for line in group if isinstance(line, Unreadable)] + strangers
+    sql.quarantine(
+        conn,
+        batch.batch_id,
+        [{"line_hash": each.line_hash, "line": each.line, "reason": each.reason} for each in unreadable],
+    )
+    rows = [_judged(item, results[custom_id]) for custom_id, item in items.items()]
+    finished = sql.finish_items(conn, batch.batch_id, rows, max_attempts=max_attempts)
+    answered = [
+        Answered(item.request_id, item.attempt, usage)
+        for custom_id, item in items.items()
+        if (usage := results[custom_id].usage) is not None
+    ]
+    book(conn, answered, price=price, mode=Mode.BATCH, booked_on=batch.run_date, batch_id=batch.batch_id)
+    succeeded = [request_id for request_id, state in finished if state == "succeeded"]
+    llm_sql.store_creative_scores(conn, succeeded, purpose=scoring.PURPOSE)
+
+
+def _judged(item: Item, result: Result) -> dict[str, Any]:
+    """The row that a result becomes, its answer checked by what it was asked for."""
+    if result.outcome != "succeeded":
+        return _row(item.custom_id, result.outcome, passing=result.passing, error=result.flaw)
+    if result.text is None:
+        return _row(item.custom_id, "invalid", error=result.flaw, usage=result.raw_usage)
+    try:
+        answer = READERS[item.purpose](result.text) if item.purpose in READERS else {"text": result.text}
+    except AnswerInvalid as flaw:
+        return _row(item.custom_id, "invalid", error=str(flaw), usage=result.raw_usage)
+    return _row(item.custom_id, "succeeded", answer=answer, usage=result.raw_usage)
+
+
+def _row(
+    custom_id: str,
+    outcome: str,
+    *,
+    passing: bool = False,
+    answer: dict[str, Any] | None = None,
+    usage: dict[str, Any] | None = None,
+    error: str | None = None,
+) -> dict[str, Any]:
+    return {
+        "custom_id": custom_id,
+        "outcome": outcome,
+        "passing": passing,
+        "answer": answer,
+        "usage": usage,
+        "error": error,
+    }
+
+
+def _groups(lines: Iterable[Result | Unreadable], size: int) -> Iterator[list[Result | Unreadable]]:
+    source = iter(lines)
+    while group := list(islice(source, size)):
+        yield group
+
+
+def _outcome(engine: Engine, batch_id: int) -> CollectedBatch:
+    with engine.connect() as conn:
+        return CollectedBatch(
+            batch_id, sql.get_batch(conn, batch_id).state, sql.outcome_counts(conn, batch_id)
+        )

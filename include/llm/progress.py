@@ -1,0 +1,104 @@
+"""How far the vendor is with a batch. Counts stay in `processing` until the whole batch has ended."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import anthropic
+from anthropic.types.messages import MessageBatch
+
+from include.llm.vendor import in_our_words
+
+
+@dataclass(frozen=True)
+class BatchProgress:
+    """One look at a vendor batch.
+
+    Attributes:
+        status: `in_progress`, `canceling` or `ended`.
+        counts: requests by `processing`, `succeeded`, `errored`, `canceled`, `expired`.
+        archived: the vendor has thrown the results away (29 days after creation).
+    """
+
+    vendor_batch_id: str
+    status: str
+    counts: dict[str, int]
+    created_at: datetime
+    ended_at: datetime | None
+    archived: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nothing left to wait for."""
+        return self.status == "ended"
+
+    @property
+    def total(self) -> int:
+        """Requests in the batch."""
+        return sum(self.counts.values())
+
+
+def counts_of(batch: MessageBatch) -> dict[str, int]:
+    """Requests of a batch by what became of them; they always add up to its size."""
+    counts = batch.request_counts
+    return {
+        "processing": counts.processing,
+        "succeeded": counts.succeeded,
+        "errored": counts.errored,
+        "canceled": counts.canceled,
+        "expired": counts.expired,
+    }
+
+
+def poll_batch(client: anthropic.Anthropic, vendor_batch_id: str) -> BatchProgress:
+    """Look once.
+
+    Raises:
+        VendorBusy, VendorRefused: there was no answer, or a refusal.
+    """
+    try:
+        return _progress(client.messages.batches.retrieve(vendor_batch_id))
+    except anthropic.APIError as error:
+        raise in_our_words(error, f"asking for batch {vendor_batch_id}") from error
+
+
+async def poll_batch_async(client: anthropic.AsyncAnthropic, vendor_batch_id: str) -> BatchProgress:
+    """Look once, from an event loop. Raises what `poll_batch` raises."""
+    try:
+        return _progress(await client.messages.batches.retrieve(vendor_batch_id))
+    except anthropic.APIError as error:
+        raise in_our_words(error, f"asking for batch {vendor_batch_id}") from error
+
+
+def cancel_batch(client: anthropic.Anthropic, vendor_batch_id: str) -> BatchProgress:
+    """Ask the vendor to stop. What is done already stays collectable, and is charged.
+
+    Raises:
+        VendorBusy, VendorRefused: there was no answer, or a refusal. Being too late is none.
+    """
+    try:
+        return _progress(client.messages.batches.cancel(vendor_batch_id))
+    except anthropic.BadRequestError:
+        return poll_batch(client, vendor_batch_id)
+    except anthropic.APIError as error:
+        raise in_our_words(error, f"cancelling batch {vendor_batch_id}") from error
+
+
+async def cancel_batch_async(client: anthropic.AsyncAnthropic, vendor_batch_id: str) -> BatchProgress:
+    """The same from an event loop."""
+    try:
+        return _progress(await client.messages.batches.cancel(vendor_batch_id))
+    except anthropic.BadRequestError:
+        return await poll_batch_async(client, vendor_batch_id)
+    except anthropic.APIError as error:
+        raise in_our_words(error, f"cancelling batch {vendor_batch_id}") from error
+
+
+def _progress(batch: MessageBatch) -> BatchProgress:
+    return BatchProgress(
+        vendor_batch_id=batch.id,
+        status=batch.processing_status,
+        counts=counts_of(batch),
+        created_at=batch.created_at,
+        ended_at=batch.ended_at,
+        archived=batch.archived_at is not None,
+    )

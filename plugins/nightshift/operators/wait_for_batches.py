@@ -1,0 +1,96 @@
+"""A task that waits for message batches deferred: it holds no worker while the vendor works."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from nightshift.connections import ANTHROPIC, anthropic, anthropic_connection
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class WaitForBatches(BaseOperator):
+    """Defers until every batch has ended; past the deadline it cancels the rest and waits a little for that.
+
+    A cancelled batch ends with what was done so far, which is collected like any other. Killing or clearing
+    this task loses nothing: it finds the same batches again. Marking it failed cancels them.
+
+    Args:
+        batches: what `submit_batches` returned: `vendor_batch_ids` and `wait_until` (ISO time, null where
+            there is nothing to wait for).
+        conn_id: the Anthropic connection; its extra `poll_seconds` wins over the threshold of that name.
+
+    Returns:
+        counts: `ended`, `cancelled` (asked to stop at the deadline), `pending` (not ended even so) and
+        `unknown` (the vendor does not know them, or not with our key).
+    """
+
+    template_fields = ("batches",)
+    ui_color = "#e8e2f4"
+
+    def __init__(self, *, batches: Any, conn_id: str = ANTHROPIC, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batches = batches
+        self.conn_id = conn_id
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Defer at once, or return where there is nothing to wait for."""
+        if not self.batches["vendor_batch_ids"]:
+            self.log.info("no batch is with the vendor: nothing to wait for")
+            return {"ended": 0, "cancelled": 0, "pending": 0, "unknown": 0}
+        return self._wait(self.batches["vendor_batch_ids"], self.batches["wait_until"], ended=0, cancelled=0)
+
+    def resume(self, context: Context, event: dict[str, Any], ended: int, cancelled: int) -> dict[str, int]:
+        """Go on from what the trigger said.
+
+        Raises:
+            VendorBusy: the vendor could not be reached for too long; the retry waits on.
+        """
+        from include.config import thresholds
+        from include.llm.errors import VendorBusy
+
+        ended += event["ended"]
+        for vendor_batch_id, reason in event["unknown"].items():
+            self.log.error("batch %s: %s", vendor_batch_id, reason)
+        if event["status"] == "unreachable":
+            raise VendorBusy(f"waiting for {len(event['pending'])} batches: {event['error']}")
+        if event["status"] == "deadline" and not cancelled:
+            grace = timedelta(minutes=thresholds().llm.cancel_grace_minutes)
+            self.log.warning("deadline passed: cancelling %s", ", ".join(event["pending"]))
+            self._cancel(event["pending"])
+            until = (datetime.now(UTC) + grace).isoformat()
+            return self._wait(event["pending"], until, ended=ended, cancelled=len(event["pending"]))
+        return {
+            "ended": ended,
+            "cancelled": cancelled,
+            "pending": len(event["pending"]),
+            "unknown": len(event["unknown"]),
+        }
+
+    def _wait(self, vendor_batch_ids: list[str], until: str, *, ended: int, cancelled: int) -> dict[str, int]:
+        from include.config import thresholds
+        from nightshift.triggers.anthropic_batch import AnthropicBatchTrigger
+
+        llm = thresholds().llm
+        self.defer(
+            trigger=AnthropicBatchTrigger(
+                conn_id=self.conn_id,
+                vendor_batch_ids=list(vendor_batch_ids),
+                poll_seconds=anthropic_connection(self.conn_id).poll_seconds or llm.poll_seconds,
+                poll_failures_tolerated=llm.poll_failures_tolerated,
+                deadline=until,
+            ),
+            method_name="resume",
+            kwargs={"ended": ended, "cancelled": cancelled},
+        )
+
+    def _cancel(self, vendor_batch_ids: list[str]) -> None:
+        from include.llm.progress import cancel_batch
+
+        with anthropic(self.conn_id) as client:
+            for vendor_batch_id in vendor_batch_ids:
+                cancel_batch(client, vendor_batch_id)
