@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk import CronTriggerTimetable, ExceptionRetryPolicy, RetryAction, RetryRule
 
 from nightshift.notifiers.failure_alert import FailureAlert
+from nightshift.notifiers.task_failure import record_task_failure
 
 OWNER = "nightshift"
 
@@ -48,6 +49,8 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": timedelta(minutes=10),
     "retry_policy": RETRY_POLICY,
     "execution_timeout": timedelta(minutes=30),
+    # Posts nothing: it keeps the error for the alert about the run.
+    "on_failure_callback": record_task_failure,
 }
 
 

@@ -1,4 +1,4 @@
-"""Every Slack message Nightshift meant to send, so that a re-run does not send it twice.
+"""Every Slack message Nightshift meant to send, so that none is sent twice, and what failed tasks said.
 
 Revision ID: 0004_alerts
 Revises: 0003_ml
@@ -28,6 +28,20 @@ CREATE TABLE alerts.slack_message (
     CHECK ((state = 'sent') = (sent_at IS NOT NULL))
 );
 CREATE INDEX slack_message_by_time ON alerts.slack_message (intent_at);
+
+-- What each task instance said when it failed for good. Written by the task itself, because the alert about
+-- the run is made elsewhere, when its exceptions are gone. `clear_number` is how often the run was cleared.
+CREATE TABLE alerts.task_failure (
+    dag_id       text NOT NULL,
+    run_id       text NOT NULL,
+    clear_number integer NOT NULL,
+    task_id      text NOT NULL,
+    map_index    integer NOT NULL,
+    try_number   integer NOT NULL,
+    error        text,
+    failed_at    timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (dag_id, run_id, clear_number, task_id, map_index)
+);
 """
 
 
