@@ -121,6 +121,12 @@ def accounts(engine: Engine, sources: Sequence[str] = ("sandbox", "meta")) -> li
         return [Account(**row) for row in connection.execute(query, {"sources": list(sources)}).mappings()]
 
 
+def accounts_in_shares(engine: Engine, size: int) -> list[list[str]]:
+    """Ids of the accounts an API feeds, in shares of at most `size`; none where there are none."""
+    ids = [account.account_id for account in accounts(engine)]
+    return [ids[begin : begin + size] for begin in range(0, len(ids), size)]
+
+
 def account_by_name_or_id(connection: Connection, name: str, account_id: str) -> list[Account]:
     """Accounts that have this name, whatever its case, or this id."""
     query = text("""

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import httpx
 
+from include.config.model import AdsThresholds
 from include.meta_ads.errors import MetaBusy, MetaRequestRefused, MetaTokenRefused, MetaUnreachable
 from include.meta_ads.rows import BREAKDOWNS
 
@@ -75,6 +76,18 @@ class MetaClient:
             headers={"Authorization": f"Bearer {token}"},
             timeout=timeout_s,
             follow_redirects=False,
+        )
+
+    @classmethod
+    def of_settings(cls, base_url: str, token: str, settings: AdsThresholds) -> Self:
+        """A client with the limits of `thresholds().ads`."""
+        return cls(
+            base_url,
+            token,
+            timeout_s=settings.http_timeout_s,
+            attempts=settings.http_attempts,
+            longest_wait_s=settings.http_longest_wait_s,
+            page_size=settings.page_size,
         )
 
     def __enter__(self) -> Self:

@@ -115,7 +115,7 @@ def _check_account(transaction: Connection, path: Path, name: str, account_id: s
 
 
 def _check_shape(transaction: Connection, path: Path, name: str, account_id: str, export: Export) -> None:
-    """One account's rows all have days or none has, and are broken down alike: else they would count twice."""
+    """Refuse rows that would count twice: an account's rows have days or not, and one breakdown, throughout."""
     stored = ads.breakdown_columns(transaction, account_id) - {export.breakdowns}
     if stored:
         here = ", ".join(export.breakdowns) or "nothing"

@@ -21,6 +21,8 @@ from include.meta_ads.client import MetaClient
 from include.meta_ads.errors import AccountsFailed, AccountsUnavailable, InsightUnreadable, MetaTokenRefused
 from include.meta_ads.rows import Mismatch, performance_row, reconcile
 
+_SHOWN = 5
+
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +41,17 @@ class WindowLoad:
     inserted: int = 0
     changed: int = 0
     mismatches: list[Mismatch] = field(default_factory=list)
+
+    def counts(self) -> dict[str, Any]:
+        """Plain numbers, and the first mismatches as sentences."""
+        return {
+            "accounts": self.accounts,
+            "rows": self.rows,
+            "inserted": self.inserted,
+            "changed": self.changed,
+            "mismatches": len(self.mismatches),
+            "mismatches_shown": [str(mismatch) for mismatch in self.mismatches[:_SHOWN]],
+        }
 
 
 def load_window(
@@ -83,6 +96,31 @@ def load_window(
         passing = any(isinstance(error, TransientError) for error in failures.values())
         raise (AccountsUnavailable if passing else AccountsFailed)(message)
     return done
+
+
+def summarise(window: dict[str, str], loads: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Add up the `counts` of several loads of one window and say in a sentence what was done.
+
+    Args:
+        window: `since` and `until`, ISO days.
+        loads: one entry per load; none where no account is fed by an API.
+    """
+    total = {
+        name: sum(load[name] for load in loads)
+        for name in ("accounts", "rows", "inserted", "changed", "mismatches")
+    }
+    span = f"{window['since']} to {window['until']}"
+    if not loads:
+        summary = f"no account is fed by an API: nothing to fetch for {span}"
+    else:
+        summary = (
+            f"{total['rows']:,} ad-days of {total['accounts']} accounts, {span}: {total['inserted']:,} new, "
+            f"{total['changed']:,} restated"
+        )
+    shown = [sentence for load in loads for sentence in load["mismatches_shown"]][:_SHOWN]
+    if shown:
+        summary += f"; {total['mismatches']} breakdowns do not add up, the first: {shown[0]}"
+    return {**window, **total, "mismatches_shown": shown, "summary": summary}
 
 
 def _load_account(
