@@ -33,7 +33,7 @@ from airflow.sdk import Param, dag, task
 from nightshift.assets import ADS_PERFORMANCE, LLM_RESULTS
 from nightshift.operators.wait_for_batches import WaitForBatches
 from nightshift.policy import house
-from nightshift.run_day import day_param, run_day
+from nightshift.run_day import DAY_PARAM, run_day
 
 
 @dag(
@@ -41,7 +41,7 @@ from nightshift.run_day import day_param, run_day
     **house(schedule="0 2 * * *", tags=["llm", "nightly"], dagrun_timeout=timedelta(hours=27)),
     doc_md=__doc__,
     params={
-        "day": day_param(),
+        "day": DAY_PARAM,
         "limit": Param(
             None,
             type=["null", "integer"],
@@ -61,7 +61,11 @@ def nightly_batch_api() -> None:
         from include.llm.scoring import queue_unscored_creatives
         from nightshift.connections import nightshift_engine
 
-        return asdict(queue_unscored_creatives(nightshift_engine(), run_day(context), thresholds()))
+        return asdict(
+            queue_unscored_creatives(
+                nightshift_engine(), run_day(context["params"], context["dag_run"]), thresholds()
+            )
+        )
 
     @task
     def submit_batches(**context: Any) -> dict[str, Any]:
@@ -71,7 +75,9 @@ def nightly_batch_api() -> None:
         from nightshift.connections import anthropic, nightshift_engine
 
         engine, settings = nightshift_engine(), thresholds()
-        plan = plan_night(engine, run_day(context), settings, most=context["params"]["limit"])
+        plan = plan_night(
+            engine, run_day(context["params"], context["dag_run"]), settings, most=context["params"]["limit"]
+        )
         with anthropic() as client:
             submissions = submit_batches(engine, client, plan.open_batch_ids, settings.llm)
         return {
@@ -99,7 +105,9 @@ def nightly_batch_api() -> None:
         from include.llm.night import night_report
         from nightshift.connections import nightshift_engine
 
-        return night_report(nightshift_engine(), thresholds().llm.provider, run_day(context)).as_counts()
+        return night_report(
+            nightshift_engine(), thresholds().llm.provider, run_day(context["params"], context["dag_run"])
+        ).as_counts()
 
     submitted = submit_batches()
     collected = collect_results(submitted)
