@@ -21,7 +21,7 @@ class FrameEncoder:
         columns_: names of the learnt columns, in order.
         levels_: for each category its levels; a level's position is its code.
 
-    >>> frame = pd.DataFrame({"cta": pd.Categorical(["buy"] * 10 + ["read"] * 10), "n": range(20)})
+    >>> frame = pd.DataFrame({"cta": ["buy"] * 10 + ["read"] * 10, "n": range(20)})
     >>> encoder = FrameEncoder().fit(frame)
     >>> encoder.transform(pd.DataFrame({"cta": ["read", "new"], "n": [1, 2]})).tolist()
     [[1.0, 1.0], [nan, 2.0]]
@@ -31,13 +31,14 @@ class FrameEncoder:
     levels_: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def fit(self, X: pd.DataFrame) -> Self:
-        """Learn columns and levels of `X` (categoricals are categories, everything else is a number)."""
+        """Learn columns and levels of `X`: what is not a number is a category."""
         self.columns_ = tuple(map(str, X.columns))
         self.levels_ = {
             name: tuple(
                 sorted(str(level) for level, rows in X[name].value_counts().items() if rows >= _LEAST_ROWS)
             )
-            for name in X.select_dtypes("category").columns
+            for name in X.columns
+            if not pd.api.types.is_numeric_dtype(X[name])
         }
         return self
 

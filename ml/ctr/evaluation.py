@@ -4,10 +4,15 @@ The mean absolute error that people ask for hardly moves between a good model an
 around one per cent. So it is reported, and versions are judged by normalised entropy, calibration and skill.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _BINS = 10
 _RESAMPLES = 500
@@ -123,6 +128,8 @@ def skill(
 
 def calibration_plot(shape: Calibration, title: str) -> Figure:
     """Predicted against observed click rate, a dot per bin, on the diagonal where all is well."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.add_subplot()
     predicted, observed = shape.predicted * 100, shape.observed * 100

@@ -5,11 +5,13 @@ is the same recipe refitted on all rows with the number of trees found: a model 
 must have seen the newest days. The metrics are the judged model's, and the model card says so.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ml.ctr.baseline import ShrunkConstant, SmoothedAverage
 from ml.ctr.errors import TrainingDataInsufficient
@@ -26,6 +28,9 @@ from ml.ctr.settings import CtrSettings
 from ml.ctr.split import Split, split_by_ad, split_by_time
 from ml.ctr.xgboost_member import XgboostMember
 from ml.features import FeatureFrame
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,8 @@ def check_sufficient(features: FeatureFrame, settings: CtrSettings) -> None:
     if rows < settings.min_rows or clicks < settings.min_clicks:
         raise TrainingDataInsufficient(
             f"too little data to train on: {rows} rows with {clicks} clicks, but at least "
-            f"{settings.min_rows} rows and {settings.min_clicks} clicks are needed (ctr.min_rows, ctr.min_clicks "
-            "in thresholds.yaml); load more days or import a longer export"
+            f"{settings.min_rows} rows and {settings.min_clicks} clicks are needed (ctr.min_rows and "
+            "ctr.min_clicks in thresholds.yaml); load more days or import a longer export"
         )
     if not features.feature_names:
         raise TrainingDataInsufficient(

@@ -106,8 +106,6 @@ def build_ad_features(rows: pd.DataFrame, since: date | None = None) -> FeatureF
         wanted &= dates >= np.datetime64(since, "D")
     X = X.loc[wanted].reset_index(drop=True)
     X = X[[name for name in X.columns if X[name].nunique() > 1]]
-    for name in X.select_dtypes("category"):
-        X[name] = X[name].cat.remove_unused_categories()
     rows = rows.loc[wanted]
     impressions = rows["impressions"].to_numpy("int64")
     account = rows["account_id"].to_numpy(dtype=object)
@@ -232,7 +230,7 @@ def _number(values: pd.Series) -> pd.Series:
 def _category(values: pd.Series) -> pd.Series:
     """Text levels; blanks count as missing."""
     text = values.astype("object").map(lambda value: str(value).strip() if pd.notna(value) else None)
-    return text.where(text.map(bool), None).astype("object").astype("category")
+    return text.where(text.map(bool), None).astype("object")
 
 
 def _text(rows: pd.DataFrame, name: str) -> np.ndarray:

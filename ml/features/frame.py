@@ -61,8 +61,7 @@ class FeatureFrame:
     def fingerprint(self) -> str:
         """SHA-256 of everything a model could learn from: equal data, equal text, on any machine."""
         digest = hashlib.sha256(f"{self.feature_set}|{','.join(self.feature_names)}".encode())
-        content = self.X.astype(dict.fromkeys(self.X.select_dtypes("category").columns, "object"))
-        content = content.assign(__clicks=self.clicks, __impressions=self.impressions, __group=self.groups)
+        content = self.X.assign(__clicks=self.clicks, __impressions=self.impressions, __group=self.groups)
         if self.dates is not None:
             content["__day"] = self.dates.astype("int64")
         digest.update(pd.util.hash_pandas_object(content, index=False).to_numpy().tobytes())

@@ -1,0 +1,137 @@
+"""What is written down about a training, and the key by which the same training is recognised."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ml.ctr import CtrModel, CtrTraining
+from ml.features import FeatureFrame
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def training_key(
+    *, model: str, fingerprint: str, feature_set: str, settings: Mapping[str, float | int]
+) -> str:
+    """SHA-256 of everything that decides what a training yields: equal keys, equal models.
+
+    >>> key = training_key(model="ctr", fingerprint="f", feature_set="ads-1", settings={"seed": 7})
+    >>> len(key)
+    64
+    """
+    identity = {
+        "model": model,
+        "fingerprint": fingerprint,
+        "feature_set": feature_set,
+        "settings": dict(settings),
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """A finished training, ready to be logged and registered.
+
+    Attributes:
+        key: `training_key` of it.
+        model_name: the registered model it becomes a version of.
+        scope: whose data: `all` or an account.
+        model: what is registered.
+        metrics: figures by name.
+        params: settings by name.
+        facts: short texts by name that become tags: windows, counts, fingerprint, commit, reason.
+        importances: share of the gain by feature.
+        split: how the data was parted.
+        beats_constant: whether the model is worth more than the average.
+        example: a few rows of features.
+        plot: calibration on the test part.
+    """
+
+    key: str
+    model_name: str
+    scope: str
+    model: CtrModel
+    metrics: Mapping[str, float]
+    params: Mapping[str, float | int | str]
+    facts: Mapping[str, str]
+    importances: Mapping[str, float]
+    split: str
+    beats_constant: bool
+    example: pd.DataFrame
+    plot: Figure
+
+
+def record_training(
+    training: CtrTraining,
+    features: FeatureFrame,
+    *,
+    key: str,
+    model: str,
+    scope: str,
+    settings: Mapping[str, float | int],
+    trained_for: date,
+    git_commit: str,
+    trigger: str,
+    reason: str,
+) -> TrainingRecord:
+    """Gather what `ml.registry.register` needs.
+
+    Args:
+        training: what came out.
+        features: what went in.
+        key: `training_key` of the two.
+        model: name of the registered model.
+        scope: whose data.
+        settings: of the training, flat.
+        trained_for: the day whose night this is.
+        git_commit: the code that ran.
+        trigger, reason: what started it, and why.
+    """
+    first, last = window(features)
+    facts = {
+        "scope": scope,
+        "feature_set": features.feature_set,
+        "data_fingerprint": features.fingerprint(),
+        "window_start": str(first or ""),
+        "window_end": str(last or ""),
+        "rows": str(len(features)),
+        "clicks": str(int(features.clicks.sum())),
+        "impressions": str(int(features.impressions.sum())),
+        "ads": str(len(set(features.groups))),
+        "git_commit": git_commit,
+        "trained_for": trained_for.isoformat(),
+        "trigger": trigger,
+        "reason": reason,
+        "beats_constant": str(training.beats_constant).lower(),
+    }
+    counts = {f"rows_{part}": float(rows) for part, rows in training.part_rows.items()}
+    clicks = {f"clicks_{part}": float(number) for part, number in training.part_clicks.items()}
+    return TrainingRecord(
+        key=key,
+        model_name=model,
+        scope=scope,
+        model=training.model,
+        metrics={**training.metrics, **counts, **clicks, "rows": float(len(features))},
+        params={**settings, "members": "xgboost", "split": training.split.method},
+        facts=facts,
+        importances=training.model.importances(),
+        split=training.split.description,
+        beats_constant=training.beats_constant,
+        example=features.X.head(5),
+        plot=training.plot,
+    )
+
+
+def window(features: FeatureFrame) -> tuple[date | None, date | None]:
+    """First and last day of the rows, None for both where they have none."""
+    if features.dates is None or not len(features):
+        return None, None
+    return features.dates.min().astype(date), features.dates.max().astype(date)

@@ -1,0 +1,154 @@
+"""Log a training and register its model, so that a process killed anywhere in between leaves nothing double.
+
+The order is: run, its contents, the model's files, the run finished, the version, its alias. A version exists
+only when everything before it does. What an earlier attempt with the same key left without a version is
+deleted and made again; a version without its alias gets it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml.registry.card import model_card
+from ml.registry.connect import experiment_id
+from ml.registry.errors import registry_errors
+from ml.registry.packaging import package
+from ml.registry.record import TrainingRecord
+from ml.registry.versions import (
+    CHALLENGER,
+    CHAMPION,
+    RegisteredVersion,
+    complete_aliases,
+    has_versions,
+    version_of_training,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_KEY = "training_key"
+
+
+def find_registered(client: MlflowClient, model_name: str, key: str) -> RegisteredVersion | None:
+    """The version this training made, with aliases that were still owed given first; None where it made none.
+
+    Raises:
+        RegistryUnavailable, RegistryRefused: as MLflow answered.
+    """
+    complete_aliases(client, model_name)
+    return version_of_training(client, model_name, key)
+
+
+def register(client: MlflowClient, record: TrainingRecord) -> RegisteredVersion:
+    """Log `record` and register its model: the first version is champion, every later one challenger.
+
+    A training that is registered already is found by its key and left as it is. Two processes must not
+    register the same model at once: the caller holds a lock.
+
+    Raises:
+        RegistryUnavailable, RegistryRefused: as MLflow answered.
+    """
+    found = find_registered(client, record.model_name, record.key)
+    if found is not None:
+        return found
+    experiment = experiment_id(client, record.model_name)
+    _delete_leftovers(client, experiment, record.key)
+    _make_registered_model(client, record.model_name)
+    with registry_errors(f"log the training of '{record.model_name}'"):
+        run_id, model_id = _log(client, experiment, record)
+    alias = CHALLENGER if has_versions(client, record.model_name) else CHAMPION
+    with registry_errors(f"make a version of '{record.model_name}'"):
+        client.create_model_version(
+            record.model_name,
+            source=f"models:/{model_id}",
+            model_id=model_id,
+            run_id=run_id,
+            description=model_card(record),
+            tags={**record.facts, _KEY: record.key, "alias_wanted": alias, "alias_state": "pending"},
+        )
+    made = find_registered(client, record.model_name, record.key)
+    if made is None:
+        raise RuntimeError(
+            f"the version of '{record.model_name}' that was just made cannot be found by its key"
+        )
+    return made
+
+
+def _log(client: MlflowClient, experiment: str, record: TrainingRecord) -> tuple[str, str]:
+    """Write everything about the training; returns the run and the logged model."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    card = model_card(record)
+    tags = {
+        **record.facts,
+        _KEY: record.key,
+        "mlflow.source.name": "train_ctr_model",
+        "mlflow.source.type": "JOB",
+        "mlflow.source.git.commit": record.facts["git_commit"],
+        "mlflow.note.content": card,
+    }
+    run = client.create_run(
+        experiment, tags=tags, run_name=f"{record.model_name} {record.facts['trained_for']}"
+    )
+    run_id = run.info.run_id
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id,
+        metrics=[Metric(name, value, now, 0) for name, value in record.metrics.items()],
+        params=[Param(name, str(value)) for name, value in record.params.items()],
+        tags=[RunTag("split", record.split)],
+    )
+    client.log_inputs(run_id, datasets=[_dataset(record)])
+    client.log_text(run_id, card, "model_card.md")
+    client.log_dict(run_id, {"features": list(record.model.feature_names)}, "features.json")
+    client.log_dict(run_id, dict(record.importances), "importances.json")
+    client.log_figure(run_id, record.plot, "calibration.png")
+    logged = client.create_logged_model(
+        experiment, name=record.model_name, source_run_id=run_id, tags={_KEY: record.key}, model_type="ctr"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder) / "model"
+        package(record.model, record.example, files, logged.model_id, run_id)
+        client.log_model_artifacts(logged.model_id, str(files))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.set_terminated(run_id, "FINISHED")
+    return run_id, logged.model_id
+
+
+def _dataset(record: TrainingRecord) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    period = f"{record.facts['window_start']} to {record.facts['window_end']}"
+    return DatasetInput(
+        dataset=Dataset(
+            name=f"ads performance, {record.scope}, {period if record.facts['window_start'] else 'no dates'}",
+            digest=record.facts["data_fingerprint"][:36],
+            source_type="nightshift",
+            source="nightshift://ads/performance_metric",
+        ),
+        tags=[InputTag("mlflow.data.context", "training")],
+    )
+
+
+def _delete_leftovers(client: MlflowClient, experiment: str, key: str) -> None:
+    with registry_errors("clear what an earlier attempt left"):
+        for model in client.search_logged_models([experiment], filter_string=f"tags.{_KEY} = '{key}'"):
+            client.delete_logged_model(model.model_id)
+        for run in client.search_runs([experiment], filter_string=f"tags.{_KEY} = '{key}'"):
+            client.delete_run(run.info.run_id)
+
+
+def _make_registered_model(client: MlflowClient, name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with registry_errors(f"make registered model '{name}'"):
+        try:
+            client.create_registered_model(
+                name, description="Click rate of ads; see the card of each version."
+            )
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
