@@ -233,7 +233,7 @@ def _with_broken_lines(pages: Iterator[bytes], lines: int) -> Iterator[bytes]:
             yield page
             continue
         out = page.split(b"\n")[:-1]
-        broken = [line[: len(line) // 2] for line in out[:left]]
+        broken = [line[: len(line) // 2].decode(errors="ignore").encode() for line in out[:left]]
         left -= len(broken)
         yield b"\n".join(broken + out[len(broken) :]) + b"\n"
 

@@ -87,7 +87,7 @@ def create_app(
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
-        state.reading().execute("SELECT 1 FROM setting").fetchone()
+        state.row("SELECT 1 FROM setting")
         return {"status": "ok"}
 
     @app.get("/", response_class=HTMLResponse, dependencies=[Depends(require_loopback_host)])

@@ -102,6 +102,8 @@ class BatchLedger:
         wait = expires_after if misfortune.expired_share > 0 else min(self.work_seconds, EXPIRY_SECONDS)
         draw = random.Random(batch_id)
         positions = draw.sample(range(len(requests)), len(requests))
+        # Worked out before the transaction, which other requests have to wait for.
+        stored_requests = [_stored(request, draw, misfortune) for request in requests]
         with self._state.writing() as db:
             stored = db.execute(
                 "INSERT INTO batch (id, size, created_at, work_seconds, ends_at) VALUES (?, ?, ?, ?, ?)"
@@ -110,7 +112,7 @@ class BatchLedger:
             )
             seq: int = stored.fetchone()["seq"]
             rows = (
-                (seq * KEYS_PER_BATCH + position, *_stored(requests[index], draw, misfortune))
+                (seq * KEYS_PER_BATCH + position, *stored_requests[index])
                 for position, index in enumerate(positions)
             )
             db.executemany("INSERT INTO batch_request VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
@@ -140,13 +142,9 @@ class BatchLedger:
             where, values = "AND seq < ?", [self._row(after_id)["seq"]]
         elif before_id:
             where, order, values = "AND seq > ?", "ASC", [self._row(before_id)["seq"]]
-        rows = (
-            self._state.reading()
-            .execute(
-                f"SELECT * FROM batch WHERE NOT deleted {where} ORDER BY seq {order} LIMIT ?",  # noqa: S608
-                (*values, limit + 1),
-            )
-            .fetchall()
+        rows = self._state.rows(
+            f"SELECT * FROM batch WHERE NOT deleted {where} ORDER BY seq {order} LIMIT ?",  # noqa: S608
+            (*values, limit + 1),
         )
         batches = [self._seen(row) for row in rows[:limit]]
         return sorted(batches, key=lambda batch: -batch.seq), len(rows) > limit
@@ -188,14 +186,10 @@ class BatchLedger:
         stopped = "canceled" if batch.cancelled_at is not None else "expired"
         first, last = _keys(batch.seq)
         while True:
-            rows = (
-                self._state.reading()
-                .execute(
-                    "SELECT key, custom_id, finish, failure, params FROM batch_request"
-                    " WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
-                    (first, last, RESULTS_PER_PAGE),
-                )
-                .fetchall()
+            rows = self._state.rows(
+                "SELECT key, custom_id, finish, failure, params FROM batch_request"
+                " WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+                (first, last, RESULTS_PER_PAGE),
             )
             if not rows:
                 return
@@ -204,17 +198,15 @@ class BatchLedger:
 
     def settle_due(self) -> None:
         """Freeze and bill every batch whose time has come."""
-        due = (
-            self._state.reading()
-            .execute("SELECT seq FROM batch WHERE counts IS NULL AND ends_at <= ?", (self._clock.now(),))
-            .fetchall()
+        due = self._state.rows(
+            "SELECT seq FROM batch WHERE counts IS NULL AND ends_at <= ?", (self._clock.now(),)
         )
         for row in due:
             self._settle(row["seq"])
 
     def _row(self, batch_id: str) -> sqlite3.Row:
         query = "SELECT * FROM batch WHERE id = ? AND NOT deleted"
-        row: sqlite3.Row | None = self._state.reading().execute(query, (batch_id,)).fetchone()
+        row = self._state.row(query, (batch_id,))
         if row is None:
             raise BatchRefused(
                 VendorError(404, "not_found_error", f"Message batch with id {batch_id} not found.")

@@ -65,7 +65,7 @@ class Workspace:
             "SELECT c.*, count(m.ts) AS messages, coalesce(max(m.ts), '') AS newest_ts"
             " FROM channel c LEFT JOIN message m ON m.channel_id = c.id GROUP BY c.id ORDER BY c.name"
         )
-        rows = self._state.reading().execute(query).fetchall()
+        rows = self._state.rows(query)
         return [
             Channel(row["id"], row["name"], row["created_at"], row["messages"], row["newest_ts"])
             for row in rows
@@ -77,7 +77,7 @@ class Workspace:
         Raises:
             SlackRefused: channel_not_found.
         """
-        row = self._state.reading().execute("SELECT id FROM channel WHERE id = ?", (asked,)).fetchone()
+        row = self._state.row("SELECT id FROM channel WHERE id = ?", (asked,))
         if row is not None:
             return str(row["id"])
         name = asked.removeprefix("#")
@@ -125,13 +125,13 @@ class Workspace:
     def message(self, channel_id: str, ts: str) -> dict[str, Any] | None:
         """The body of one message, or None."""
         query = "SELECT body FROM message WHERE channel_id = ? AND ts = ?"
-        row = self._state.reading().execute(query, (channel_id, ts)).fetchone()
+        row = self._state.row(query, (channel_id, ts))
         return None if row is None else dict(json.loads(row["body"]))
 
     def messages(self, channel_id: str, newest: int) -> list[dict[str, Any]]:
         """The `newest` messages of a channel, oldest of them first, each with its `ts` and `thread_ts`."""
         query = "SELECT ts, thread_ts, body FROM message WHERE channel_id = ? ORDER BY ts DESC LIMIT ?"
-        rows = self._state.reading().execute(query, (channel_id, newest)).fetchall()
+        rows = self._state.rows(query, (channel_id, newest))
         return [
             {**json.loads(row["body"]), "ts": row["ts"], "thread_ts": row["thread_ts"]} for row in rows[::-1]
         ]
@@ -171,7 +171,7 @@ class Workspace:
 
     def file(self, file_id: str) -> StoredFile | None:
         """A file by its id, or None."""
-        row = self._state.reading().execute("SELECT * FROM upload WHERE id = ?", (file_id,)).fetchone()
+        row = self._state.row("SELECT * FROM upload WHERE id = ?", (file_id,))
         if row is None:
             return None
         return StoredFile(

@@ -86,15 +86,14 @@ def control_router(
     @router.get("/state")
     def read_state() -> dict[str, Any]:
         ledger.settle_due()
-        db = state.reading()
         requests: dict[str, dict[str, int]] = {"anthropic": {}, "slack": {}, "meta": {}}
-        for row in db.execute("SELECT * FROM served ORDER BY vendor, route"):
+        for row in state.rows("SELECT * FROM served ORDER BY vendor, route"):
             requests[row["vendor"]][row["route"]] = row["n"]
         return {
             "clock": _time(clock),
             "requests": requests,
-            "batches": dict(db.execute(BATCHES).fetchone()),
-            "bill": [dict(row) for row in db.execute(BILL)],
+            "batches": dict(state.rows(BATCHES)[0]),
+            "bill": [dict(row) for row in state.rows(BILL)],
             "slack": {channel.name: channel.messages for channel in workspace.channels()},
             "faults": faults.listed(),
         }

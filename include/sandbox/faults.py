@@ -185,7 +185,7 @@ class FaultTable:
 
     def listed(self) -> list[dict[str, Any]]:
         """All faults on order with how many matching requests they saw and how often they fired."""
-        rows = self._state.reading().execute("SELECT * FROM fault ORDER BY id").fetchall()
+        rows = self._state.rows("SELECT * FROM fault ORDER BY id")
         return [{**dict(row), "args": json.loads(row["args"])} for row in rows]
 
     def clear(self) -> None:

@@ -73,7 +73,9 @@ def inbox_router(workspace: Workspace, pages: Environment) -> APIRouter:
             days=_by_day(messages, workspace),
             hidden=chosen.messages - len(messages) if chosen else 0,
             refresh=REFRESH_SECONDS if refresh else None,
-            draw=_Drawing(pages, workspace, {known.id: known.name for known in channels}),
+            draw=_Drawing(
+                pages, workspace, {USER_ID: APP_NAME} | {known.id: known.name for known in channels}
+            ),
         )
         return HTMLResponse(html, headers=PAGE_HEADERS)
 
@@ -160,7 +162,6 @@ def _view(message: dict[str, Any], workspace: Workspace) -> dict[str, Any]:
         "name": name,
         "avatar": icon or ("🌙" if name == APP_NAME else name[:1].upper()),
         "hue": hue,
-        "user": USER_ID,
         "files": [
             {
                 "id": stored.id,

@@ -29,15 +29,15 @@ SAFE_SCHEMES = ("http", "https", "mailto")
 TRAILING = ".,;:!?)*_~'\""
 
 
-def mrkdwn(text: str, channels: Mapping[str, str] | None = None) -> Markup:
+def mrkdwn(text: str, known: Mapping[str, str] | None = None) -> Markup:
     """HTML of a mrkdwn text.
 
     Args:
         text: as it was posted.
-        channels: names of channels by id, for `<#C...>`.
+        known: names of channels and people by id, for `<#C...>` and `<@U...>`.
     """
     aside: list[Markup] = []
-    names = channels or {}
+    names = known or {}
 
     def put(piece: Markup) -> str:
         aside.append(piece)
@@ -90,13 +90,13 @@ def mention(label: str) -> Markup:
     return Markup('<span class="mention">{}</span>').format(label)
 
 
-def _token(inside: str, channels: Mapping[str, str]) -> Markup:
+def _token(inside: str, names: Mapping[str, str]) -> Markup:
     target, _, label = inside.partition("|")
     target, label = _unescape(target), _unescape(label)
     if target.startswith("@"):
-        return mention(f"@{label or target[1:]}")
+        return mention(f"@{label or names.get(target[1:], target[1:])}")
     if target.startswith("#"):
-        return mention(f"#{label or channels.get(target[1:], target[1:])}")
+        return mention(f"#{label or names.get(target[1:], target[1:])}")
     dated = DATE_TOKEN.match(target)
     if dated:
         return escape(label or datetime.fromtimestamp(int(dated[1]), UTC).strftime("%Y-%m-%d %H:%M UTC"))

@@ -1,15 +1,16 @@
 """The one SQLite file behind the sandbox, and its clock.
 
-One process owns the file. Every thread has its own connection; writers take turns, so a large batch being
-stored delays other writers but never fails them. Committed state survives `kill -9` of the process.
+One process owns the file. Writers take turns on one connection and readers on another, so a large batch being
+stored delays other writers, but neither fails them nor holds up readers. Committed state survives `kill -9`.
 """
 
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from include.errors import PermanentError
 
@@ -56,7 +57,7 @@ class StateUnusable(PermanentError):
 
 
 class SandboxState:
-    """The file, opened.
+    """The file, opened twice: for reading, and for writing.
 
     Args:
         path: the SQLite file; it and its folder are created when absent.
@@ -67,41 +68,38 @@ class SandboxState:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._local = threading.local()
-        self._turn = threading.Lock()
-        self._opened: list[sqlite3.Connection] = []
+        self._writers_turn = threading.Lock()
+        self._readers_turn = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.reading().executescript(SCHEMA)
+            self._writer = _opened(path)
+            self._writer.executescript(SCHEMA)
+            self._reader = _opened(path)
         except (OSError, sqlite3.Error) as error:
             raise StateUnusable(
                 f"sandbox state {path}: {error}; give another folder with --state, or remove this file"
             ) from error
 
-    def reading(self) -> sqlite3.Connection:
-        """This thread's connection, for reading."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            self._local.connection = connection
-            self._opened.append(connection)
-        return connection
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        """All rows of a query over what is committed."""
+        with self._readers_turn:
+            return self._reader.execute(query, values).fetchall()
+
+    def row(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
+        """The first row of a query over what is committed, or None."""
+        return next(iter(self.rows(query, values)), None)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction: committed when the block ends, rolled back when it raises."""
-        connection = self.reading()
-        with self._turn:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._writers_turn:
+            self._writer.execute("BEGIN IMMEDIATE")
             try:
-                yield connection
+                yield self._writer
             except BaseException:
-                connection.execute("ROLLBACK")
+                self._writer.execute("ROLLBACK")
                 raise
-            connection.execute("COMMIT")
+            self._writer.execute("COMMIT")
 
     def clear(self) -> None:
         """Empty every table."""
@@ -110,11 +108,10 @@ class SandboxState:
                 db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the constant above
 
     def close(self) -> None:
-        """Close all connections; the object is of no use afterwards."""
-        for connection in self._opened:
-            connection.close()
-        self._opened.clear()
-        self._local = threading.local()
+        """Close the file; the object is of no use afterwards."""
+        with self._writers_turn, self._readers_turn:
+            self._reader.close()
+            self._writer.close()
 
 
 class VirtualClock:
@@ -131,7 +128,7 @@ class VirtualClock:
     def offset(self) -> float:
         """Seconds the sandbox is ahead of real time."""
         if self._offset is None:
-            row = self._state.reading().execute("SELECT value FROM setting WHERE name = 'offset'").fetchone()
+            row = self._state.row("SELECT value FROM setting WHERE name = 'offset'")
             self._offset = float(row["value"]) if row else 0.0
         return self._offset
 
@@ -155,3 +152,12 @@ class VirtualClock:
     def reset(self) -> None:
         """Forget the offset held in memory, after the state was cleared."""
         self._offset = None
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    # Threads take turns on a connection, which is what `check_same_thread` would otherwise demand of us.
+    connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
