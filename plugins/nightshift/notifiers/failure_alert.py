@@ -28,6 +28,9 @@ class FailureAlert(BaseNotifier):
         super().__init__()
         self.conn_id = conn_id
 
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Nothing to render. Airflow's own asks the DAG for Jinja, which that of `dag.test()` has not."""
+
     def notify(self, context: Context) -> None:
         """Post the alert. A failing Slack or database is logged, never raised."""
         try:
