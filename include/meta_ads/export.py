@@ -18,7 +18,7 @@ from include.meta_ads.columns import Columns, find_columns
 from include.meta_ads.numbers import CENT, decimal_mark, parse_number, to_cents
 from include.meta_ads.table import Problem, Table, read_table, refuse
 
-_ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ROUNDED_ID = re.compile(r"\d([.,]\d+)?e\+?\d+", re.IGNORECASE)
 _SUMMARY = re.compile(r"(grand )?total\b.*|results from .*", re.IGNORECASE)
 _LARGEST = Decimal(10) ** 11

@@ -115,7 +115,7 @@ def _check_account(transaction: Connection, path: Path, name: str, account_id: s
 
 
 def _check_shape(transaction: Connection, path: Path, name: str, account_id: str, export: Export) -> None:
-    """Refuse rows that would count twice: an account's rows have days or not, and one breakdown, throughout."""
+    """Refuse rows that would count twice: all of an account have days or none, and the same breakdown."""
     stored = ads.breakdown_columns(transaction, account_id) - {export.breakdowns}
     if stored:
         here = ", ".join(export.breakdowns) or "nothing"

@@ -133,10 +133,11 @@ def _load_account(
     done: WindowLoad,
 ) -> None:
     insights = client.insights(account_id, since, until)
-    listed = list(client.ads(account_id))
-    known = {ad["id"] for ad in listed}
-    # Deleted ads leave the list but keep their past.
-    listed += list({i["ad_id"]: _ad_of(i) for i in insights if i["ad_id"] not in known}.values())
+    # Deleted ads leave the list but keep their past; ads that did nothing in the window can wait for theirs.
+    delivered = {insight["ad_id"]: _ad_of(insight) for insight in insights}
+    listed = list(
+        (delivered | {ad["id"]: ad for ad in client.ads(account_id) if ad["id"] in delivered}).values()
+    )
     checked = [reconcile(account_id, insight, tolerance) for insight in insights]
     with engine.begin() as connection:
         if listed:

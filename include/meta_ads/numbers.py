@@ -9,12 +9,12 @@ from decimal import ROUND_HALF_EVEN, Decimal
 CENT = Decimal("0.01")
 
 _SPACES = str.maketrans("", "", " \u00a0\u202f\u2009")
-_PLAIN = re.compile(r"\d+")
+_PLAIN = re.compile(r"[0-9]+")
 _WITH_MARK = {
-    ".": re.compile(r"(\d+|\d{1,3}(,\d{3})+)(\.\d+)?"),
-    ",": re.compile(r"(\d+|\d{1,3}(\.\d{3})+)(,\d+)?"),
+    ".": re.compile(r"([0-9]+|[0-9]{1,3}(,[0-9]{3})+)(\.[0-9]+)?"),
+    ",": re.compile(r"([0-9]+|[0-9]{1,3}(\.[0-9]{3})+)(,[0-9]+)?"),
 }
-_GROUPED = re.compile(r"\d{1,3}([.,])\d{3}(\1\d{3})*")
+_GROUPED = re.compile(r"[0-9]{1,3}([.,])[0-9]{3}(\1[0-9]{3})*")
 
 
 def decimal_mark(texts: Iterable[str], separator: str) -> str | None:

@@ -63,10 +63,12 @@ def read_table(path: Path, shown: int) -> Table:
     """
     text = _text(path, shown)
     separator = _separator(text)
+    cells: list[list[str]] = []
     try:
-        cells = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True):
+            cells.append(row)  # noqa: PERF402 - the rows read so far tell where reading failed
     except csv.Error as error:
-        problem = Problem(f"not readable as CSV ({error}); a quotation mark may be open")
+        problem = Problem(f"not readable as CSV ({error}); a quotation mark may be open", len(cells) + 1)
         raise refuse(path, [problem], shown) from error
     header = tuple(cell.strip() for cell in cells[0])
     rows, problems = [], []

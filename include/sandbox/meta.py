@@ -76,7 +76,7 @@ def meta_router(world_provider: Callable[[], SimulatedWorld | None], api_key: st
     ) -> JSONResponse:
         def told() -> list[dict[str, Any]]:
             day = _date(as_of, "as_of") if as_of else _clock(request)
-            world = horizon.reaching(account_id, day)
+            world = horizon.reaching(account_id, day, or_its_end=True)
             return [_chosen(ad, fields) for ad in _ads(world, account_id, day or world.config.until)]
 
         return _answer(request, api_key, limit, after, told)
@@ -122,8 +122,8 @@ class _Horizon:
         self._lock = threading.Lock()
         self._kept: tuple[SimulatedWorld, SimulatedWorld] | None = None
 
-    def reaching(self, account_id: str, day: date | None) -> SimulatedWorld:
-        """A world with this account that reaches `day`."""
+    def reaching(self, account_id: str, day: date | None, *, or_its_end: bool = False) -> SimulatedWorld:
+        """A world with this account that reaches `day`, or the last day it can have."""
         world = self._provider()
         if world is None or account_id not in world.account_ids:
             raise _Refusal(
@@ -136,6 +136,7 @@ class _Horizon:
         if day is None or day <= world.config.until:
             return world
         last = world.config.start + timedelta(days=MAX_DAYS - 1)
+        day = min(day, last) if or_its_end else day
         if day > last:
             raise _Refusal(400, 3018, f"(#3018) The sandbox's world ends on {last}")
         with self._lock:
