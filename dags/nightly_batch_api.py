@@ -54,30 +54,25 @@ from nightshift.run_day import DAY_PARAM, run_day
 )
 def nightly_batch_api() -> None:
     @task(inlets=[ADS_PERFORMANCE])
-    def queue_unscored_creatives(**context: Any) -> dict[str, int]:
+    def queue_unscored_creatives(params: dict[str, Any], dag_run: Any) -> dict[str, int]:
         from dataclasses import asdict
 
         from include.config import thresholds
         from include.llm.scoring import queue_unscored_creatives
         from nightshift.connections import nightshift_engine
 
-        return asdict(
-            queue_unscored_creatives(
-                nightshift_engine(), run_day(context["params"], context["dag_run"]), thresholds()
-            )
-        )
+        day = run_day(params, dag_run)
+        return asdict(queue_unscored_creatives(nightshift_engine(), day, thresholds()))
 
     @task
-    def submit_batches(**context: Any) -> dict[str, Any]:
+    def submit_batches(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
         from include.config import thresholds
         from include.llm.batches import plan_night
         from include.llm.submission import submit_batches
         from nightshift.connections import anthropic, nightshift_engine
 
         engine, settings = nightshift_engine(), thresholds()
-        plan = plan_night(
-            engine, run_day(context["params"], context["dag_run"]), settings, most=context["params"]["limit"]
-        )
+        plan = plan_night(engine, run_day(params, dag_run), settings, most=params["limit"])
         with anthropic() as client:
             submissions = submit_batches(engine, client, plan.open_batch_ids, settings.llm)
         return {
@@ -100,14 +95,13 @@ def nightly_batch_api() -> None:
         return outcome_totals(collected)
 
     @task
-    def report(**context: Any) -> dict[str, Any]:
+    def report(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
         from include.config import thresholds
         from include.llm.night import night_report
         from nightshift.connections import nightshift_engine
 
-        return night_report(
-            nightshift_engine(), thresholds().llm.provider, run_day(context["params"], context["dag_run"])
-        ).as_counts()
+        day = run_day(params, dag_run)
+        return night_report(nightshift_engine(), thresholds().llm.provider, day).as_counts()
 
     submitted = submit_batches()
     collected = collect_results(submitted)

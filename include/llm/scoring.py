@@ -84,7 +84,8 @@ def scoring_params(
         )
     known = {name: creative.get(name) for name in FIELDS}
     data = {name: value for name, value in known.items() if value not in (None, [], {})}
-    text = json.dumps(data, ensure_ascii=False, sort_keys=True, default=float)
+    # Escaped, so that no words of a creative can close the tag they are in.
+    text = json.dumps(data, ensure_ascii=False, sort_keys=True, default=float).replace("<", "\\u003c")
     return {
         "model": model,
         "max_tokens": max_tokens,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 
@@ -39,39 +39,43 @@ class WaitForBatches(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, int]:
         """Defer at once, or return where there is nothing to wait for."""
-        if not self.batches["vendor_batch_ids"]:
-            self.log.info("no batch is with the vendor: nothing to wait for")
-            return {"ended": 0, "cancelled": 0, "pending": 0, "unknown": 0}
-        return self._wait(self.batches["vendor_batch_ids"], self.batches["wait_until"], ended=0, cancelled=0)
+        if self.batches["vendor_batch_ids"]:
+            self._wait(self.batches["vendor_batch_ids"], self.batches["wait_until"], "resume")
+        self.log.info("no batch is with the vendor: nothing to wait for")
+        return {"ended": 0, "cancelled": 0, "pending": 0, "unknown": 0}
 
-    def resume(self, context: Context, event: dict[str, Any], ended: int, cancelled: int) -> dict[str, int]:
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, int]:
         """Go on from what the trigger said.
 
         Raises:
             VendorBusy: the vendor could not be reached for too long; the retry waits on.
         """
-        from include.config import thresholds
-        from include.llm.errors import VendorBusy
+        if event["status"] == "deadline":
+            from include.config import thresholds
 
-        ended += event["ended"]
-        for vendor_batch_id, reason in event["unknown"].items():
-            self.log.error("batch %s: %s", vendor_batch_id, reason)
-        if event["status"] == "unreachable":
-            raise VendorBusy(f"waiting for {len(event['pending'])} batches: {event['error']}")
-        if event["status"] == "deadline" and not cancelled:
             grace = timedelta(minutes=thresholds().llm.cancel_grace_minutes)
             self.log.warning("deadline passed: cancelling %s", ", ".join(event["pending"]))
             self._cancel(event["pending"])
-            until = (datetime.now(UTC) + grace).isoformat()
-            return self._wait(event["pending"], until, ended=ended, cancelled=len(event["pending"]))
-        return {
-            "ended": ended,
-            "cancelled": cancelled,
-            "pending": len(event["pending"]),
-            "unknown": len(event["unknown"]),
-        }
+            self._wait(event["pending"], (datetime.now(UTC) + grace).isoformat(), "resume_after_cancelling")
+        return self._counts(event, cancelled=0)
 
-    def _wait(self, vendor_batch_ids: list[str], until: str, *, ended: int, cancelled: int) -> dict[str, int]:
+    def resume_after_cancelling(self, context: Context, event: dict[str, Any]) -> dict[str, int]:
+        """The same, when what was left has been cancelled: whatever has not ended now is left for later."""
+        cancelled = event["ended"] + len(event["pending"]) + len(event["unknown"])
+        return self._counts(event, cancelled=cancelled)
+
+    def _counts(self, event: dict[str, Any], *, cancelled: int) -> dict[str, int]:
+        from include.llm.errors import VendorBusy
+
+        for vendor_batch_id, reason in event["unknown"].items():
+            self.log.error("batch %s: %s", vendor_batch_id, reason)
+        pending, unknown = len(event["pending"]), len(event["unknown"])
+        if event["status"] == "unreachable":
+            raise VendorBusy(f"waiting for {pending} batches: {event['error']}")
+        ended = len(self.batches["vendor_batch_ids"]) - pending - unknown
+        return {"ended": ended, "cancelled": cancelled, "pending": pending, "unknown": unknown}
+
+    def _wait(self, vendor_batch_ids: list[str], until: str, then: str) -> NoReturn:
         from include.config import thresholds
         from nightshift.triggers.anthropic_batch import AnthropicBatchTrigger
 
@@ -84,8 +88,7 @@ class WaitForBatches(BaseOperator):
                 poll_failures_tolerated=llm.poll_failures_tolerated,
                 deadline=until,
             ),
-            method_name="resume",
-            kwargs={"ended": ended, "cancelled": cancelled},
+            method_name=then,
         )
 
     def _cancel(self, vendor_batch_ids: list[str]) -> None:

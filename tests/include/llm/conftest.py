@@ -18,7 +18,6 @@ from include.llm.batches import plan_night
 from include.llm.collection import CollectedBatch, collect_batches
 from include.llm.night import NightReport, night_report
 from include.llm.prices import price_of
-from include.llm.progress import poll_batch
 from include.llm.scoring import queue_unscored_creatives
 from include.llm.submission import Submissions, submit_batches
 from include.llm.vendor import anthropic_client
@@ -125,13 +124,14 @@ def make_night(db, sandbox) -> Iterator[Callable[..., Night]]:
         with db.begin() as conn:
             conn.execute(
                 text(
-                    "INSERT INTO ads.account (account_id, name, niche, source) VALUES ('a1', 'A', 'saas', 'sandbox')"
+                    "INSERT INTO ads.account (account_id, name, niche, source)"
+                    " VALUES ('a1', 'A', 'saas', 'sandbox')"
                 )
             )
             conn.execute(
                 text("""
                 INSERT INTO ads.creative (account_id, creative_id, hook_type, hook_text, persona, cta, format)
-                SELECT 'a1', 'c' || n, 'question', 'Why does number ' || n || ' win?', 'founder', 'sign_up', 'video'
+                SELECT 'a1', 'c' || n, 'question', 'Why does ' || n || ' win?', 'founder', 'sign_up', 'video'
                 FROM generate_series(1, :creatives) AS n"""),
                 {"creatives": creatives},
             )
@@ -145,9 +145,3 @@ def make_night(db, sandbox) -> Iterator[Callable[..., Night]]:
     yield make
     for client in clients:
         client.close()
-
-
-@pytest.fixture
-def vendor_progress():
-    """Looks at a vendor batch."""
-    return poll_batch

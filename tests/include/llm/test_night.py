@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 
@@ -61,7 +62,8 @@ def test_more_than_a_night_holds_waits_and_the_new_and_the_spenders_go_first(mak
         ):
             ad = {
                 "ad": f"ad{number}", "creative": f"c{number}", "spend": spend,
-                "launched": night.day - timedelta(days=launched_before), "yesterday": night.day - timedelta(days=1),
+                "launched": night.day - timedelta(days=launched_before),
+                "yesterday": night.day - timedelta(days=1),
             }  # fmt: skip
             conn.execute(
                 text("""
@@ -141,8 +143,6 @@ def test_a_night_before_the_first_known_price_is_refused(make_night):
 
 
 def test_two_plans_at_once_give_each_request_to_one_batch(make_night):
-    from concurrent.futures import ThreadPoolExecutor
-
     night = make_night(creatives=40, batch_max_requests=10)
     night.queue()
     with ThreadPoolExecutor(4) as workers:
