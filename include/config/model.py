@@ -112,6 +112,7 @@ class DriftThresholds(Section):
     critical_outcome: PositiveFloat
     alert_from: Severity
     retrain_from: Severity
+    retrain_days: PositiveInt
 
     @model_validator(mode="after")
     def _levels_rise(self) -> "DriftThresholds":
@@ -131,6 +132,7 @@ class AlertThresholds(Section):
     picture_attempts: PositiveInt
     max_error_chars: PositiveInt
     reported_creatives: PositiveInt
+    hook_min_clicks: PositiveInt
 
 
 class NightlyThresholds(Section):

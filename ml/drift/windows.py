@@ -72,9 +72,9 @@ def watched_rows(features: FeatureFrame) -> pd.DataFrame:
 
 
 def windows_by_date(
-    features: FeatureFrame, *, current_since: date, reference_since: date, until: date
+    features: FeatureFrame, *, reference: tuple[date, date], current: tuple[date, date]
 ) -> tuple[Window, Window]:
-    """Reference [reference_since, current_since) and current [current_since, until].
+    """The rows of two periods, each from its first to its last day.
 
     Raises:
         ValueError: the rows have no dates.
@@ -82,11 +82,15 @@ def windows_by_date(
     dates = features.dates
     if dates is None:
         raise ValueError("rows without dates have no windows by date: compare campaigns instead")
-    start, middle, end = (np.datetime64(day, "D") for day in (reference_since, current_since, until))
-    return (
-        _window(features, f"{start} to {middle - 1}", (dates >= start) & (dates < middle)),
-        _window(features, f"{middle} to {end}", (dates >= middle) & (dates <= end)),
+    first, second = (
+        _window(
+            features,
+            f"{since} to {until}",
+            (dates >= np.datetime64(since, "D")) & (dates <= np.datetime64(until, "D")),
+        )
+        for since, until in (reference, current)
     )
+    return first, second
 
 
 def windows_by_campaign(features: FeatureFrame) -> tuple[Window, Window]:

@@ -103,7 +103,7 @@ def build_ad_features(rows: pd.DataFrame, since: date | None = None) -> FeatureF
     )
     wanted = (rows["impressions"] > 0).to_numpy()
     if dates is not None and since is not None:
-        wanted &= dates >= np.datetime64(since, "D")
+        wanted = wanted & (dates >= np.datetime64(since, "D"))
     X = X.loc[wanted].reset_index(drop=True)
     X = X[[name for name in X.columns if X[name].nunique() > 1]]
     rows = rows.loc[wanted]

@@ -1,7 +1,7 @@
 """MLflow: log, register, aliases, load. Every function takes the address or a client of it."""
 
 from ml.registry.connect import connect, model_name
-from ml.registry.drift_reports import log_drift_report
+from ml.registry.drift_reports import KeptReport, log_drift_report
 from ml.registry.errors import ModelNameInvalid, RegistryRefused, RegistryUnavailable
 from ml.registry.load import load_predictor
 from ml.registry.record import TrainingRecord, record_training, training_key
@@ -11,6 +11,7 @@ from ml.registry.versions import CHALLENGER, CHAMPION, RegisteredVersion, champi
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "KeptReport",
     "ModelNameInvalid",
     "RegisteredVersion",
     "RegistryRefused",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ml.registry.connect import experiment_id
@@ -14,6 +15,20 @@ _EXPERIMENT = "drift"
 _PAGE = "drift_report.html"
 
 
+@dataclass(frozen=True)
+class KeptReport:
+    """Where a report is.
+
+    Attributes:
+        experiment_id, run_id: of MLflow.
+        html_uri: artefact URI of the page, empty where there is none.
+    """
+
+    experiment_id: str
+    run_id: str
+    html_uri: str
+
+
 def log_drift_report(
     client: MlflowClient,
     *,
@@ -23,7 +38,7 @@ def log_drift_report(
     numbers: dict[str, Any],
     evidently: dict[str, Any] | None,
     html: str | None,
-) -> tuple[str, str]:
+) -> KeptReport:
     """Keep one report. The same key again overwrites it.
 
     Args:
@@ -34,9 +49,6 @@ def log_drift_report(
         numbers: our figures.
         evidently: Evidently's, where it drew any.
         html: Evidently's page, where there is one.
-
-    Returns:
-        The run's id, and the artefact URI of the page (empty where there is none).
 
     Raises:
         RegistryUnavailable, RegistryRefused: as MLflow answered.
@@ -57,4 +69,4 @@ def log_drift_report(
         if html is not None:
             client.log_text(run_id, html, _PAGE)
         client.set_terminated(run_id, "FINISHED")
-    return run_id, f"runs:/{run_id}/{_PAGE}" if html is not None else ""
+    return KeptReport(experiment, run_id, f"runs:/{run_id}/{_PAGE}" if html is not None else "")

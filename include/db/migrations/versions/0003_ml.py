@@ -39,7 +39,8 @@ CREATE TABLE ml.drift_report (
     model_name    text NOT NULL,
     scope         text NOT NULL,
     report_date   date NOT NULL,
-    model_version integer NOT NULL,
+    -- null where there was no champion to compare with
+    model_version integer,
     reference     text NOT NULL,
     current       text NOT NULL,
     severity      text NOT NULL

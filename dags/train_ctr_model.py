@@ -1,0 +1,88 @@
+"""Learns how often ads are clicked, and registers the model with everything that is known about it.
+
+## What
+Reads what ads did (one scope: `all` accounts an API feeds, or one account), makes features that only know
+earlier days, trains, and judges the model on the newest days (or on other ads, where an export has no dates).
+The model goes to MLflow as `ctr` or `ctr_<account>` with metrics, calibration plot, data window and model
+card: the first version is champion, later ones are challenger. Starts on Sundays, by hand, and when
+drift_report asks for a model (asset `nightshift://models/ctr/retrain_wanted`). The same data and settings
+again find the version there is and make none.
+
+## When it fails
+- *TrainingDataInsufficient*, *NoPerformanceRows*: too little data in the window; the message says how much
+  there is and is needed. Run meta_insights_etl for the missing days, or import an export, then trigger again.
+- *FeatureInputInvalid*: rows that cannot be right; the message names ad and column. Correct the source.
+- *RegistryUnavailable*: MLflow did not answer. Retried by itself; an attempt that died half-way is cleared
+  up by the next one. *RegistryRefused*: MLflow said no, see the message.
+
+## Can it wait?
+Yes, for days: the champion goes on serving. After drift of high severity rather not past the morning.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import AssetOrTimeSchedule, Param, dag, task
+
+from nightshift.assets import ADS_PERFORMANCE, CTR_MODEL, RETRAIN_WANTED
+from nightshift.policy import every, house
+from nightshift.run_day import DAY_PARAM, run_day
+from nightshift.scope import SCOPE_PARAM
+
+
+@dag(
+    **house(
+        schedule=AssetOrTimeSchedule(timetable=every("0 4 * * SUN"), assets=[RETRAIN_WANTED]),
+        tags=["models", "weekly"],
+        dagrun_timeout=timedelta(hours=2),
+    ),
+    doc_md=__doc__,
+    params={
+        "day": DAY_PARAM,
+        "scope": SCOPE_PARAM,
+        "reason": Param(
+            "", type="string", maxLength=200, title="Reason", description="kept with the version"
+        ),
+    },
+)
+def train_ctr_model() -> None:
+    @task
+    def choose_window(
+        params: dict[str, Any], dag_run: Any, triggering_asset_events: Any
+    ) -> list[dict[str, Any]]:
+        from include.config import thresholds
+        from nightshift.train_model import plan_trainings
+
+        return plan_trainings(
+            day=run_day(params, dag_run),
+            scope=params["scope"],
+            reason=params["reason"],
+            trigger=str(getattr(dag_run.run_type, "value", dag_run.run_type)),
+            wanted=[event.extra for event in triggering_asset_events.get(RETRAIN_WANTED, ())],
+            max_days=thresholds().ctr.max_training_days,
+        )
+
+    @task(inlets=[ADS_PERFORMANCE], outlets=[CTR_MODEL])
+    def train_and_register(plan: dict[str, Any], outlet_events: Any) -> dict[str, Any]:
+        from nightshift.connections import mlflow_tracking_uri, nightshift_engine
+        from nightshift.train_model import git_commit, train_and_register
+
+        trained = train_and_register(
+            plan, engine=nightshift_engine(), tracking_uri=mlflow_tracking_uri(), git_commit=git_commit()
+        )
+        names = ("model_name", "model_version", "alias", "trained")
+        outlet_events[CTR_MODEL].extra = {name: trained[name] for name in names}
+        return trained
+
+    @task
+    def report(trainings: Any) -> dict[str, Any]:
+        from nightshift.train_model import training_report
+
+        return training_report(list(trainings))
+
+    report(train_and_register.expand(plan=choose_window()))
+
+
+train_ctr_model()
