@@ -14,8 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from include.meta_ads.amounts import CENT, decimal_mark, parse_number, to_cents
 from include.meta_ads.columns import Columns, find_columns
-from include.meta_ads.numbers import CENT, decimal_mark, parse_number, to_cents
 from include.meta_ads.table import Problem, Table, read_table, refuse
 
 _ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

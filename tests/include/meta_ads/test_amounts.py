@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.meta_ads.numbers import decimal_mark, parse_number, to_cents
+from include.meta_ads import amounts as module
+from include.meta_ads.amounts import decimal_mark, parse_number, to_cents
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,8 @@ def test_rounding_to_cents_keeps_the_sum_and_moves_no_amount_by_a_cent(amounts: 
     assert sum(cents) == round(sum(amounts, Decimal(0)), 2)
     assert all(abs(after - before) < Decimal("0.01") for before, after in zip(amounts, cents, strict=True))
     assert all(amount >= 0 for amount in cents)
+
+
+def test_the_examples_in_the_documentation_hold() -> None:
+    assert doctest.testmod(module).attempted == 2
+    assert doctest.testmod(module).failed == 0
