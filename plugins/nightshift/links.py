@@ -14,8 +14,13 @@ def run_url(dag_id: str, run_id: str) -> str:
 
 
 def model_version_url(model_name: str, version: int) -> str | None:
-    """The page of a model version in MLflow, `None` where `mlflow_default` has no `public_url`."""
+    """The page of a model version in MLflow, `None` where `mlflow_default` names no `public_url`."""
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
     from nightshift.connections import connection
 
-    base = connection("mlflow_default").extra_dejson.get("public_url")
+    try:
+        base = connection("mlflow_default").extra_dejson.get("public_url")
+    except AirflowNotFoundException:
+        return None
     return f"{base.rstrip('/')}/#/models/{quote(model_name, safe='')}/versions/{version}" if base else None

@@ -1,0 +1,206 @@
+"""The weekly learning report as a Slack message: what was learnt, what it cost, where to look."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+
+from include.alerts.message import (
+    Block,
+    SlackMessage,
+    buttons,
+    clip,
+    code,
+    context,
+    escape,
+    header,
+    link,
+    section,
+)
+from include.alerts.weekly_facts import AdTotals, Hook, ScoredCreative, Training, WeeklyFacts
+
+_SEVERITIES = ("critical", "high", "medium", "low", "none", "cannot_tell")
+_WORDS = {"cannot_tell": "cannot tell", "none": "no drift"}
+
+
+def weekly_key(scope: str, day: date) -> str:
+    """The key of the report of the ISO week `day` is in: one per scope and week."""
+    year, week, _ = day.isocalendar()
+    return f"weekly:{scope}:{year}-W{week:02d}"
+
+
+def weekly_summary(facts: WeeklyFacts) -> str:
+    """The week in one sentence."""
+    if facts.is_empty:
+        return f"Week {facts.week}: nothing was trained, checked, asked or delivered."
+    parts = []
+    trained = len(facts.trainings) + facts.more_trainings
+    parts.append(f"{trained} model version{'s' if trained != 1 else ''} trained")
+    parts.append(_worst_drift(facts))
+    parts.append(
+        f"{_usd(_paid(facts))} spent and {_usd(_saved(facts))} saved on language models"
+        if facts.money
+        else "no language-model work"
+    )
+    return f"Week {facts.week}: {', '.join(parts)}."
+
+
+def weekly_message(
+    facts: WeeklyFacts, *, run_url: str, model_url: Callable[[str, int], str | None]
+) -> SlackMessage:
+    """The report.
+
+    Args:
+        run_url: the page of the run that made it.
+        model_url: page of a model version by name and version, `None` where there is none.
+    """
+    whose = "all accounts" if facts.scope == "all" else f"account {facts.scope}"
+    summary = weekly_summary(facts)
+    blocks: list[Block] = [
+        header(f"🌙 What Nightshift learnt in week {facts.until.isocalendar().week}"),
+        context(f"{facts.since:%a %-d %b} to {facts.until:%a %-d %b %Y}, {escape(whose)}"),
+        section(escape(summary)),
+    ]
+    links = {"This run in Airflow": run_url}
+    if facts.is_empty:
+        blocks.append(
+            section(
+                "Either no data came in, or the nightly DAGs did not run: "
+                "see in Airflow whether they are paused or failing."
+            )
+        )
+    else:
+        blocks += [section(text) for text in _paragraphs(facts, model_url)]
+        newest = next(iter(facts.trainings), None)
+        if newest and (url := model_url(newest.model_name, newest.version)):
+            links = {"Newest model in MLflow": url, **links}
+    blocks.append(buttons(links))
+    return SlackMessage(escape(summary), tuple(blocks))
+
+
+def _paragraphs(facts: WeeklyFacts, model_url: Callable[[str, int], str | None]) -> list[str]:
+    models = [_training(training, model_url) for training in facts.trainings]
+    if facts.more_trainings:
+        models.append(f"… and {facts.more_trainings} more")
+    paragraphs = [_titled("Models", models or ["none trained"]), _titled("Drift", _drift(facts))]
+    paragraphs.append(_titled("Language models", [_money(facts)]))
+    if facts.ads:
+        paragraphs.append(_titled("Ads", [_ads(facts.ads)]))
+    if facts.hooks:
+        paragraphs.append(_titled("Hooks with the best CTR", [_hook(hook) for hook in facts.hooks]))
+    if facts.best:
+        paragraphs.append(_titled("Best-scoring creatives", [_creative(one) for one in facts.best]))
+    if facts.worst:
+        paragraphs.append(_titled("Worst-scoring creatives", [_creative(one) for one in facts.worst]))
+    return paragraphs
+
+
+def _titled(title: str, lines: list[str]) -> str:
+    return "\n".join([f"*{title}*", *(f"•  {line}" for line in lines)])
+
+
+def _training(training: Training, model_url: Callable[[str, int], str | None]) -> str:
+    name, url = (
+        f"{training.model_name} v{training.version}",
+        model_url(training.model_name, training.version),
+    )
+    alias = f" ({escape(training.alias)})" if training.alias else ""
+    before = training.previous_version
+    measures = [
+        _against("MAE", training.mae_pp, training.previous_mae_pp, before, "{:.3f} pp"),
+        _against(
+            "normalised entropy",
+            training.normalized_entropy,
+            training.previous_normalized_entropy,
+            before,
+            "{:.4f}",
+        ),
+    ]
+    told = "; ".join(measure for measure in measures if measure) or "no metrics"
+    return f"{link(url, name) if url else escape(name)}{alias}: {told}; {training.rows:,} rows"
+
+
+def _against(name: str, now: float | None, before: float | None, version: int | None, shape: str) -> str:
+    """A measure beside that of the version before. Both measures are errors: less is better."""
+    if now is None:
+        return ""
+    if before is None or version is None:
+        return f"{name} {shape.format(now)} (the first version)" if version is None else f"{name} {now}"
+    shown, previous = shape.format(now), shape.format(before)
+    verdict = "same as" if shown == previous else "better than" if now < before else "worse than"
+    return f"{name} {shown} ({verdict} {previous} of v{version})"
+
+
+def _worst_drift(facts: WeeklyFacts) -> str:
+    if not facts.drift:
+        return "no drift report"
+    worst = min((verdict.severity for verdict in facts.drift), key=_SEVERITIES.index)
+    return {"none": "no drift", "cannot_tell": "drift cannot be told"}.get(worst, f"{worst} drift at worst")
+
+
+def _drift(facts: WeeklyFacts) -> list[str]:
+    if not facts.drift:
+        return ["no report was made"]
+    counts = Counter(verdict.severity for verdict in facts.drift)
+    days = ", ".join(
+        f"{counts[severity]} x {_WORDS.get(severity, severity)}"
+        for severity in _SEVERITIES
+        if severity in counts
+    )
+    lines = [f"{len(facts.drift)} report{'s' if len(facts.drift) > 1 else ''}: {days}"]
+    acted = [verdict for verdict in facts.drift if verdict.decision != "no_action"][:3]
+    lines += [
+        f"{verdict.day:%a %-d %b}, {escape(verdict.scope)}: {escape(clip(verdict.summary, 300))} "
+        f"-> {escape(verdict.decision)}"
+        for verdict in acted
+    ]
+    return lines
+
+
+def _money(facts: WeeklyFacts) -> str:
+    if not facts.money:
+        return "no questions were answered"
+    paid, saved = _paid(facts), _saved(facts)
+    share = f" ({saved / (paid + saved):.0%} of the live price)" if paid + saved > 0 else ""
+    requests = sum(day.requests for day in facts.money)
+    return f"{requests:,} answers for {_usd(paid)}; batches saved {_usd(saved)}{share}"
+
+
+def _ads(ads: AdTotals) -> str:
+    spend = " + ".join(f"{amount:,.2f} {escape(currency)}" for currency, amount in ads.spend.items())
+    told = (
+        f"{ads.impressions:,} impressions, {ads.clicks:,} clicks, "
+        f"CTR {ads.clicks / ads.impressions:.2%}, spend {spend or 'none'}, {ads.ads:,} ads"
+    )
+    if not ads.dated:
+        return f"{told} (all of an export without dates)"
+    if not ads.impressions_before:
+        return f"{told} (nothing to compare in the week before)"
+    before = ads.clicks_before / ads.impressions_before
+    change = ads.impressions / ads.impressions_before - 1
+    return f"{told}; the week before: CTR {before:.2%}, impressions {change:+.0%} since"
+
+
+def _hook(hook: Hook) -> str:
+    return (
+        f"{code(hook.hook_type)} {hook.clicks / hook.impressions:.2%} over {hook.impressions:,} impressions"
+    )
+
+
+def _creative(creative: ScoredCreative) -> str:
+    hook = f", {escape(creative.hook_type)}" if creative.hook_type else ""
+    place = f"{code(creative.creative_id)} ({escape(creative.account)}{hook})"
+    return f"*{creative.score:.0f}* {place}: {escape(clip(creative.critique, 140))}"
+
+
+def _paid(facts: WeeklyFacts) -> float:
+    return sum(day.paid_usd for day in facts.money)
+
+
+def _saved(facts: WeeklyFacts) -> float:
+    return sum(day.saved_usd for day in facts.money)
+
+
+def _usd(amount: float) -> str:
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
