@@ -143,7 +143,8 @@ class _TokenAuth(httpx.Auth):
         self._token = ""
 
     def auth_flow(self, request: httpx.Request) -> Any:
-        request.headers["Authorization"] = f"Bearer {self._token}"
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
         response = yield request
         if response.status_code != 401:
             return
