@@ -23,26 +23,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import dag, task
 
 from nightshift.assets import ADS_PERFORMANCE, CTR_MODEL, DRIFT_REPORT, LLM_RESULTS
 from nightshift.policy import house
 from nightshift.run_day import DAY_PARAM, run_day
+from nightshift.scope import SCOPE_PARAM
 
 
 @dag(
-    **house(schedule="0 9 * * 0", tags=["reports", "weekly"], dagrun_timeout=timedelta(hours=1)),
+    **house(schedule="0 9 * * SUN", tags=["reports", "weekly"], dagrun_timeout=timedelta(hours=1)),
     doc_md=__doc__,
-    params={
-        "day": DAY_PARAM,
-        "scope": Param(
-            "all",
-            type="string",
-            pattern="^[A-Za-z0-9_.-]{1,100}$",
-            title="Scope",
-            description="An account's id, or all.",
-        ),
-    },
+    params={"day": DAY_PARAM, "scope": SCOPE_PARAM},
 )
 def weekly_learning_report() -> None:
     @task(inlets=[ADS_PERFORMANCE, LLM_RESULTS, CTR_MODEL, DRIFT_REPORT])
