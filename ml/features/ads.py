@@ -141,7 +141,7 @@ def _checked(rows: pd.DataFrame) -> pd.DataFrame:
         if wrong.any():
             where = rows.iloc[int(wrong.argmax())]
             raise FeatureInputInvalid(
-                f"{name} of ad {where['ad_id']} is {where[name]!r}: it must be a count of 0 or more"
+                f"{name} of ad {where['ad_id']} is '{where[name]}': it must be a count of 0 or more"
             )
     return rows.assign(
         **{name: values.astype("int64") for name, values in counts.items()},

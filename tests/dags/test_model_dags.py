@@ -1,4 +1,4 @@
-"""train_ctr_model and drift_report run for real on a small simulated platform, and again, and on an export."""
+"""train_ctr_model and drift_report, run for real on a small simulated platform and on a real export."""
 
 from __future__ import annotations
 
