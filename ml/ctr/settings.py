@@ -16,7 +16,8 @@ class XgboostSettings:
         min_child_weight: least evidence in a leaf. In a binomial model weighted by impressions this is close
             to the expected number of clicks in it.
         reg_lambda: pulls leaves towards zero, in the same unit.
-        threads: CPU threads.
+        threads: CPU threads. Results are the same with any number. On a busy machine a second thread that
+            has to wait made training seven times slower, and one does 50,000 rows in four seconds.
     """
 
     rounds: int
@@ -25,7 +26,7 @@ class XgboostSettings:
     max_depth: int
     min_child_weight: float
     reg_lambda: float
-    threads: int = 2
+    threads: int = 1
 
 
 @dataclass(frozen=True)
