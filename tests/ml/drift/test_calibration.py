@@ -27,10 +27,10 @@ def test_weeks_without_a_planted_change_say_none_or_low(settings, accounts):
     for seed in (101, 202):
         config = WorldConfig(seed=seed, accounts=accounts, start=START, days=170)
         features = build_ad_features(simulated_rows(config))
-        for day in range(92, 170, 3):
+        for day in range(92, 170, 5):
             severities[verdict(features, START + timedelta(days=day), settings).severity] += 1
-    assert sum(severities.values()) == 52
-    assert severities[Severity.NONE] + severities[Severity.LOW] >= 51
+    assert sum(severities.values()) == 32
+    assert severities[Severity.NONE] + severities[Severity.LOW] >= 31
     assert severities[Severity.HIGH] + severities[Severity.CRITICAL] == 0
 
 
@@ -56,7 +56,7 @@ def test_resampled_ads_of_one_quiet_period_are_hardly_ever_high(settings):
     )
     random, ads = np.random.default_rng(9), np.unique(whole.ads.astype(str))
     worst = Counter()
-    for _ in range(60):
+    for _ in range(40):
         chosen = random.permutation(ads)[: len(ads) // 4]
         now = np.isin(whole.ads.astype(str), chosen)
         parts = [

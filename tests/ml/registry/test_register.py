@@ -118,11 +118,8 @@ def test_a_registered_model_predicts_in_a_process_of_its_own(
     "method",
     [
         "create_run",
-        "log_batch",
-        "log_figure",
         "create_logged_model",
         "log_model_artifacts",
-        "finalize_logged_model",
         "set_terminated",
         "create_registered_model",
         "create_model_version",
