@@ -99,16 +99,21 @@ class AirflowApi:
             progress: called at every look with the run and how far its tasks are.
         """
         deadline = time.monotonic() + timeout_s
-        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}"
         while True:
-            run = _dag_run(self._call("GET", path))
-            tasks = self._call("GET", f"{path}/taskInstances")["task_instances"]
+            run = _dag_run(self._call("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}"))
+            tasks = self.tasks(run)
             done = [t for t in tasks if t["state"] in {"success", "skipped", "failed", "upstream_failed"}]
             running = [t["task_id"] for t in tasks if t["state"] in {"running", "deferred", "up_for_retry"}]
             progress(run, TaskProgress(len(done), len(tasks), running))
             if run.state in FINAL_STATES or time.monotonic() > deadline:
                 return run
             time.sleep(_POLL_S)
+
+    def tasks(self, run: DagRun) -> list[dict[str, Any]]:
+        """The task instances of a run, as the API gives them."""
+        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
+        instances: list[dict[str, Any]] = self._call("GET", path, params={"limit": 500})["task_instances"]
+        return instances
 
     def result(self, run: DagRun, task_id: str) -> dict[str, Any]:
         """What a task returned; empty where it returned nothing or did not run."""
