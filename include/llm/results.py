@@ -103,8 +103,8 @@ def read_line(line: bytes) -> Result | Unreadable:
     text = line.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
-        return Unreadable(text, f"not JSON: {error.msg}")
+    except (ValueError, RecursionError) as error:
+        return Unreadable(text, f"not JSON: {getattr(error, 'msg', error)}")
     try:
         custom_id, result = value["custom_id"], value["result"]
         if not CUSTOM_ID.fullmatch(custom_id):

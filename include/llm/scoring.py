@@ -48,12 +48,12 @@ FIELDS = (
 
 
 class ScoreAnswer(BaseModel):
-    """The answer as it must be."""
+    """The answer as it must be, and as PostgreSQL can store it."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     score: float = Field(ge=0, le=100)
-    critique: str = Field(min_length=1, max_length=4000)
+    critique: str = Field(min_length=1, max_length=4000, pattern=r"^[^\x00]*$")
 
 
 @dataclass(frozen=True)

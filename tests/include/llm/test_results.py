@@ -73,7 +73,7 @@ def test_what_was_not_worked_on_passes_and_costs_nothing(kind):
         b"", b"{", b"null", b"[]", b"\xff\xfe", b'{"custom_id": "a"}', line({"type": "surprise"}), line({}),
         line({"type": "succeeded"}), line({"type": "errored", "error": "text"}),
         line({"type": "expired"}, "a b"), line({"type": "expired"}, 7),
-        succeeded(usage={"input_tokens": "many", "output_tokens": 1}),
+        succeeded(usage={"input_tokens": "many", "output_tokens": 1}), b"9" * 5000, b"[" * 100_000,
     ],
 )  # fmt: skip
 def test_a_line_that_says_nothing_is_kept_with_the_reason(bad):

@@ -49,6 +49,7 @@ def test_a_good_answer_is_read():
         "", "72", "[]", "Sure! {}", '{"score": 72}', '{"score": 101, "critique": "x"}',
         '{"score": -1, "critique": "x"}', '{"score": "72", "critique": "x"}',
         '{"score": true, "critique": "x"}', '{"score": NaN, "critique": "x"}', '{"score": 5, "critique": ""}',
+        '{"score": 5, "critique": "a NUL \\u0000"}', '{"score": 5, "critique": "half \\ud83d"}',
         '{"score": 5, "critique": "x", "extra": 1}', '```json\n{"score": 5, "critique": "x"}\n```',
     ],
 )  # fmt: skip
