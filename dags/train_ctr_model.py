@@ -42,8 +42,13 @@ from nightshift.scope import SCOPE_PARAM
     params={
         "day": DAY_PARAM,
         "scope": SCOPE_PARAM,
+        # Null, not "": an empty text counts as missing in the form, which then cannot be sent.
         "reason": Param(
-            "", type="string", maxLength=200, title="Reason", description="kept with the version"
+            None,
+            type=["null", "string"],
+            maxLength=200,
+            title="Reason",
+            description="why, in a few words; kept with the version",
         ),
     },
 )
@@ -58,7 +63,7 @@ def train_ctr_model() -> None:
         return plan_trainings(
             day=run_day(params, dag_run),
             scope=params["scope"],
-            reason=params["reason"],
+            reason=params["reason"] or "",
             trigger=str(getattr(dag_run.run_type, "value", dag_run.run_type)),
             wanted=[event.extra for event in triggering_asset_events.get(RETRAIN_WANTED, ())],
             max_days=thresholds().ctr.max_training_days,

@@ -3,8 +3,8 @@
 ## What
 Reads the seven days that end on the day of the run: models trained, each against the version before; drift
 verdicts; what language models cost and batches saved; how the ads did; which hooks and creatives stand out.
-Posts one message with a chart to connection `slack_reports`, one per week and scope: running it again in the
-same week posts nothing and returns the earlier message's `slack_ts`. A week in which nothing happened is said
+Posts one message with a chart to connection `slack_reports`, one per scope and last day: running it again for
+the same day posts nothing and returns the earlier message's `slack_ts`. A week in which nothing happened is said
 to be one.
 
 ## When it fails

@@ -25,15 +25,17 @@ _WORDS = {"cannot_tell": "cannot tell", "none": "no drift"}
 
 
 def weekly_key(scope: str, day: date) -> str:
-    """The key of the report of the ISO week `day` is in: one per scope and week."""
-    year, week, _ = day.isocalendar()
-    return f"weekly:{scope}:{year}-W{week:02d}"
+    """The key of the report of the week that ends on `day`: one per scope and last day.
+
+    Not the calendar week: a report asked for on a Tuesday must not keep Sunday's from being sent.
+    """
+    return f"weekly:{scope}:{day.isoformat()}"
 
 
 def weekly_summary(facts: WeeklyFacts) -> str:
     """The week in one sentence."""
     if facts.is_empty:
-        return f"Week {facts.week}: nothing was trained, checked, asked or delivered."
+        return f"Week to {facts.until}: nothing was trained, checked, asked or delivered."
     parts = []
     trained = len(facts.trainings) + facts.more_trainings
     parts.append(f"{trained} model version{'s' if trained != 1 else ''} trained")
@@ -43,7 +45,7 @@ def weekly_summary(facts: WeeklyFacts) -> str:
         if facts.money
         else "no language-model work"
     )
-    return f"Week {facts.week}: {', '.join(parts)}."
+    return f"Week to {facts.until}: {', '.join(parts)}."
 
 
 def weekly_message(
@@ -58,7 +60,7 @@ def weekly_message(
     whose = "all accounts" if facts.scope == "all" else f"account {facts.scope}"
     summary = weekly_summary(facts)
     blocks: list[Block] = [
-        header(f"🌙 What Nightshift learnt in week {facts.until.isocalendar().week}"),
+        header(f"🌙 What Nightshift learnt in the week to {facts.until:%-d %B}"),
         context(f"{facts.since:%a %-d %b} to {facts.until:%a %-d %b %Y}, {escape(whose)}"),
         section(escape(summary)),
     ]

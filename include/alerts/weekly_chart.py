@@ -38,9 +38,9 @@ def weekly_chart(facts: WeeklyFacts) -> Picture | None:
     # No time stamp, so that the same week is the same file.
     figure.savefig(out, format="png", metadata={"Software": None})
     return Picture(
-        filename=f"nightshift-{facts.week}.png",
+        filename=f"nightshift-week-to-{facts.until}.png",
         content=out.getvalue(),
-        title=f"Week {facts.week}",
+        title=f"Week to {facts.until}",
         alt_text=_in_words(facts),
     )
 

@@ -111,12 +111,6 @@ class WeeklyFacts(Fact):
     hooks: tuple[Hook, ...]
 
     @property
-    def week(self) -> str:
-        """The ISO week of its last day, e.g. 2025-W47."""
-        year, week, _ = self.until.isocalendar()
-        return f"{year}-W{week:02d}"
-
-    @property
     def is_empty(self) -> bool:
         """Whether nothing at all happened."""
         return not (self.trainings or self.drift or self.money or self.ads or self.best)

@@ -92,6 +92,8 @@ def mlflow_environment(settings: StackSettings, secrets: dict[str, str]) -> dict
         # Shorter than the default two minutes: Airflow's retries are the patient ones.
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
 
 

@@ -28,12 +28,18 @@ TAGS = {
 RETRY_POLICY = ExceptionRetryPolicy(
     [
         RetryRule(
-            exception=["include.errors.PermanentError", ValueError, TypeError, KeyError],
+            exception=[
+                "include.errors.PermanentError",
+                "ml.errors.PermanentModelError",
+                ValueError,
+                TypeError,
+                KeyError,
+            ],
             action=RetryAction.FAIL,
             reason="the input or the code is wrong: trying again cannot help",
         ),
         RetryRule(
-            exception="include.errors.TransientError",
+            exception=["include.errors.TransientError", "ml.errors.TransientModelError"],
             action=RetryAction.RETRY,
             retry_delay=timedelta(seconds=30),
             reason="a service is busy or restarting",

@@ -40,7 +40,9 @@ HEAVY = {
     "xgboost",
 }
 # Airflow itself loads SQLAlchemy; an engine of ours would show by its driver.
-HEAVY_INSIDE = ("include.db", "include.config", "include.alerts", "include.llm", "ml.")
+HEAVY_INSIDE = ("include.", "ml.")
+# Nothing but exception classes, by which the retry policy decides.
+LIGHT_INSIDE = {"include.errors", "ml.errors"}
 
 _WATCHED_IMPORTS = """
 import json, os, runpy, sys
@@ -93,7 +95,8 @@ class LonelyImport:
     def heavy(self) -> list[str]:
         """Of the modules, those a DAG file has no business with."""
         packages = {module.partition(".")[0] for module in self.modules} & HEAVY
-        return sorted(packages | {module for module in self.modules if module.startswith(HEAVY_INSIDE)})
+        ours = {module for module in self.modules if module.startswith(HEAVY_INSIDE)} - LIGHT_INSIDE
+        return sorted(packages | ours)
 
 
 def import_alone(files: Sequence[Path], airflow_home: Path) -> dict[Path, LonelyImport]:

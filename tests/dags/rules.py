@@ -101,6 +101,8 @@ def params(dag: Any) -> Wrongs:
             yield f"param {name} has no type"
         if "string" in kinds and not {"pattern", "enum", "maxLength"} & set(param.schema):
             yield f"param {name} takes any text"
+        if "string" in kinds and "null" not in kinds and not param.value:
+            yield f"param {name} is an empty text by default, which the form refuses to send"
         if kinds & {"integer", "number"} and not {"minimum", "maximum"} <= set(param.schema):
             yield f"param {name} takes any number"
         if not param.schema.get("title") or not param.description:

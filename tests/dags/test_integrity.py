@@ -187,6 +187,7 @@ from airflow.sdk import Asset, Param, dag, task
         "text": Param("x", type="string", title="T", description="D"),
         "number": Param(1, type="integer", title="T", description="D"),
         "anything": 1,
+        "unsendable": Param("", type="string", maxLength=9, title="T", description="D"),
     },
     doc_md=__doc__,
     default_args={"owner": "somebody", "on_retry_callback": print},
@@ -225,7 +226,7 @@ ALSO_SEEN = {
     "retries": "first does not follow policy.RETRY_POLICY",
     "schedule": "it has a start date",
     "alerts": "first calls back on retries",
-    "params": "param anything has no type",
+    "params": "param unsendable is an empty text by default",
 }
 
 

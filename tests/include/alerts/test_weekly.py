@@ -86,7 +86,6 @@ def shown(facts: WeeklyFacts) -> str:
 def test_the_week_is_the_seven_days_up_to_the_day_and_each_thing_is_counted_once(week: Engine) -> None:
     facts = gather_week(week, SUNDAY)
 
-    assert facts.week == "2025-W47"
     assert [(model.model_name, model.version) for model in facts.trainings] == [
         ("ctr", 2),
         ("ctr_x", 1),
@@ -106,7 +105,7 @@ def test_the_message_compares_names_the_money_and_links(week: Engine) -> None:
     facts = gather_week(week, SUNDAY)
 
     for part in (
-        "What Nightshift learnt in week 47",
+        "What Nightshift learnt in the week to 23 November",
         "Mon 17 Nov to Sun 23 Nov 2025, all accounts",
         "MAE 0.400 pp (better than 0.500 pp of v1)",
         "normalised entropy 0.9600 (worse than 0.9500 of v1)",
@@ -122,7 +121,7 @@ def test_the_message_compares_names_the_money_and_links(week: Engine) -> None:
     ):
         assert part in shown(facts), part
     assert weekly_summary(facts) == (
-        "Week 2025-W47: 2 model versions trained, high drift at worst, "
+        "Week to 2025-11-23: 2 model versions trained, high drift at worst, "
         "$1.50 spent and $1.50 saved on language models."
     )
     assert "long ago" not in shown(facts)
@@ -149,7 +148,7 @@ def test_a_week_with_nothing_says_so(db: Engine) -> None:
     facts = gather_week(db, SUNDAY)
 
     assert facts.is_empty
-    assert message(facts).text == "Week 2025-W47: nothing was trained, checked, asked or delivered."
+    assert message(facts).text == "Week to 2025-11-23: nothing was trained, checked, asked or delivered."
     assert "see in Airflow whether they are paused or failing" in shown(facts)
     assert weekly_chart(facts) is None
 
@@ -190,8 +189,7 @@ def test_a_full_week_stays_within_what_slack_takes(week: Engine, sandbox: Any) -
     assert facts.more_trainings == 197
 
 
-def test_there_is_one_key_per_scope_and_iso_week() -> None:
-    assert weekly_key("all", date(2025, 11, 17)) == weekly_key("all", SUNDAY) == "weekly:all:2025-W47"
-    assert weekly_key("all", date(2025, 11, 24)) != weekly_key("all", SUNDAY)
+def test_there_is_one_key_per_scope_and_last_day() -> None:
+    assert weekly_key("all", SUNDAY) == "weekly:all:2025-11-23"
+    assert weekly_key("all", date(2025, 11, 18)) != weekly_key("all", SUNDAY)
     assert weekly_key("x", SUNDAY) != weekly_key("all", SUNDAY)
-    assert weekly_key("all", date(2024, 12, 30)) == "weekly:all:2025-W01"
