@@ -6,7 +6,8 @@ from datetime import datetime
 import anthropic
 from anthropic.types.messages import MessageBatch
 
-from include.llm.vendor import in_our_words
+from include.llm.errors import VendorBusy
+from include.llm.vendor import vendor_errors
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,6 @@ class BatchProgress:
     vendor_batch_id: str
     status: str
     counts: dict[str, int]
-    created_at: datetime
     ended_at: datetime | None
     archived: bool
 
@@ -30,11 +30,6 @@ class BatchProgress:
     def ended(self) -> bool:
         """Whether there is nothing left to wait for."""
         return self.status == "ended"
-
-    @property
-    def total(self) -> int:
-        """Requests in the batch."""
-        return sum(self.counts.values())
 
 
 def counts_of(batch: MessageBatch) -> dict[str, int]:
@@ -55,18 +50,14 @@ def poll_batch(client: anthropic.Anthropic, vendor_batch_id: str) -> BatchProgre
     Raises:
         VendorBusy, VendorRefused: there was no answer, or a refusal.
     """
-    try:
+    with vendor_errors(f"asking for batch {vendor_batch_id}"):
         return _progress(client.messages.batches.retrieve(vendor_batch_id))
-    except anthropic.APIError as error:
-        raise in_our_words(error, f"asking for batch {vendor_batch_id}") from error
 
 
 async def poll_batch_async(client: anthropic.AsyncAnthropic, vendor_batch_id: str) -> BatchProgress:
     """Look once, from an event loop. Raises what `poll_batch` raises."""
-    try:
+    with vendor_errors(f"asking for batch {vendor_batch_id}"):
         return _progress(await client.messages.batches.retrieve(vendor_batch_id))
-    except anthropic.APIError as error:
-        raise in_our_words(error, f"asking for batch {vendor_batch_id}") from error
 
 
 def cancel_batch(client: anthropic.Anthropic, vendor_batch_id: str) -> BatchProgress:
@@ -75,30 +66,30 @@ def cancel_batch(client: anthropic.Anthropic, vendor_batch_id: str) -> BatchProg
     Raises:
         VendorBusy, VendorRefused: there was no answer, or a refusal. Being too late is none.
     """
-    try:
-        return _progress(client.messages.batches.cancel(vendor_batch_id))
-    except anthropic.BadRequestError:
-        return poll_batch(client, vendor_batch_id)
-    except anthropic.APIError as error:
-        raise in_our_words(error, f"cancelling batch {vendor_batch_id}") from error
+    with vendor_errors(f"cancelling batch {vendor_batch_id}"):
+        try:
+            return _progress(client.messages.batches.cancel(vendor_batch_id))
+        except anthropic.BadRequestError:
+            return poll_batch(client, vendor_batch_id)
 
 
 async def cancel_batch_async(client: anthropic.AsyncAnthropic, vendor_batch_id: str) -> BatchProgress:
     """The same from an event loop."""
-    try:
-        return _progress(await client.messages.batches.cancel(vendor_batch_id))
-    except anthropic.BadRequestError:
-        return await poll_batch_async(client, vendor_batch_id)
-    except anthropic.APIError as error:
-        raise in_our_words(error, f"cancelling batch {vendor_batch_id}") from error
+    with vendor_errors(f"cancelling batch {vendor_batch_id}"):
+        try:
+            return _progress(await client.messages.batches.cancel(vendor_batch_id))
+        except anthropic.BadRequestError:
+            return await poll_batch_async(client, vendor_batch_id)
 
 
 def _progress(batch: MessageBatch) -> BatchProgress:
+    # The SDK hands on as text what does not call itself JSON, such as the page of a proxy.
+    if not isinstance(batch, MessageBatch):
+        raise VendorBusy("anthropic: what answered is no batch; check host of connection anthropic_default")
     return BatchProgress(
         vendor_batch_id=batch.id,
         status=batch.processing_status,
         counts=counts_of(batch),
-        created_at=batch.created_at,
         ended_at=batch.ended_at,
         archived=batch.archived_at is not None,
     )

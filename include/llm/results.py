@@ -16,7 +16,7 @@ import httpx2
 
 from include.llm.errors import ResultsCutShort
 from include.llm.prices import Usage
-from include.llm.vendor import in_our_words
+from include.llm.vendor import vendor_errors
 
 # Errors about the request itself; all others may pass.
 PERMANENT_ERRORS = {"invalid_request_error", "not_found_error", "permission_error", "request_too_large"}
@@ -68,7 +68,10 @@ def result_lines(client: anthropic.Anthropic, vendor_batch_id: str) -> Iterator[
         VendorBusy, VendorRefused: the vendor does not give them.
     """
     try:
-        with client.messages.batches.with_streaming_response.results(vendor_batch_id) as response:
+        with (
+            vendor_errors(f"downloading results of batch {vendor_batch_id}"),
+            client.messages.batches.with_streaming_response.results(vendor_batch_id) as response,
+        ):
             rest = b""
             for piece in response.iter_bytes():
                 *whole, rest = (rest + piece).split(b"\n")
@@ -79,8 +82,6 @@ def result_lines(client: anthropic.Anthropic, vendor_batch_id: str) -> Iterator[
         raise ResultsCutShort(
             f"results of batch {vendor_batch_id}: the download broke off ({type(error).__name__}); try again"
         ) from error
-    except anthropic.APIError as error:
-        raise in_our_words(error, f"downloading results of batch {vendor_batch_id}") from error
 
 
 def first_custom_id(client: anthropic.Anthropic, vendor_batch_id: str) -> str | None:

@@ -24,7 +24,7 @@ from include.db.llm_batches import BatchRow
 from include.llm.errors import BatchRefused, BatchSubmissionUnknown, VendorBusy, VendorRefused
 from include.llm.progress import counts_of
 from include.llm.results import first_custom_id
-from include.llm.vendor import in_our_words
+from include.llm.vendor import in_our_words, vendor_errors
 
 # What these say is about the batch and not about us: it will not be taken tomorrow either.
 REFUSING_STATUS = {400, 413, 422}
@@ -191,14 +191,12 @@ def _find_lost(
         return None
     since = batch.post_started_at - timedelta(seconds=settings.clock_tolerance_s)
     fitting: list[MessageBatch] = []
-    try:
+    with vendor_errors(f"listing batches to find the lost batch {batch.batch_id}"):
         for listed in client.messages.batches.list(limit=LIST_PAGE):
             if listed.created_at < since:
                 break
             if sum(counts_of(listed).values()) == batch.request_count and listed.id not in batch.not_ours:
                 fitting.append(listed)
-    except anthropic.APIError as error:
-        raise in_our_words(error, f"listing batches to find the lost batch {batch.batch_id}") from error
     with engine.connect() as conn:
         owned = sql.owned_vendor_ids(conn, [each.id for each in fitting])
     # Where several fit, the one created nearest to our post is the likeliest. An ended one proves itself

@@ -24,6 +24,8 @@ from include.llm.vendor import anthropic_client
 
 DAY = date(2026, 11, 20)
 CREATE = "POST /v1/messages/batches"
+LIST = "GET /v1/messages/batches"
+RETRIEVE = "GET /v1/messages/batches/*"
 
 
 @dataclass

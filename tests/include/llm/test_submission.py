@@ -9,9 +9,7 @@ from include.errors import TransientError
 from include.llm.errors import BatchSubmissionUnknown, VendorBusy, VendorRefused
 from include.llm.submission import Way, submit_batch
 from include.llm.vendor import anthropic_client
-from tests.include.llm.conftest import CREATE
-
-LIST = "GET /v1/messages/batches"
+from tests.include.llm.conftest import CREATE, LIST
 
 
 def ways(submissions):
