@@ -124,14 +124,12 @@ def _training(training: Training, model_url: Callable[[str, int], str | None]) -
 
 
 def _against(name: str, now: float | None, before: float | None, version: int | None, shape: str) -> str:
-    """A measure beside that of the version before. Both measures are errors: less is better."""
+    """A measure beside that of the version before, without a verdict: each saw other held-out days."""
     if now is None:
         return ""
     if before is None or version is None:
         return f"{name} {shape.format(now)} (the first version)" if version is None else f"{name} {now}"
-    shown, previous = shape.format(now), shape.format(before)
-    verdict = "same as" if shown == previous else "better than" if now < before else "worse than"
-    return f"{name} {shown} ({verdict} {previous} of v{version})"
+    return f"{name} {shape.format(now)} (v{version} on its own held-out days: {shape.format(before)})"
 
 
 def _worst_drift(facts: WeeklyFacts) -> str:
