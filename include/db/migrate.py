@@ -4,6 +4,7 @@
 Two migrations at once are safe: the second waits for the first.
 """
 
+import sys
 from pathlib import Path
 
 from alembic import command
@@ -11,7 +12,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
+from include.command_line import DatabaseFailure, database_sentence
+from include.config.connections import connection
 from include.db.engine import make_engine
+from include.errors import NightshiftError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -55,9 +59,20 @@ def _run(engine: Engine, step: object, revision: str) -> None:
             connection.commit()
 
 
-if __name__ == "__main__":
-    from include.config.connections import connection
+def main() -> int:
+    """The command line; returns the exit code: 0 migrated, 1 not."""
+    try:
+        engine = make_engine(connection("nightshift_db").url)
+        upgrade(engine)
+    except NightshiftError as error:
+        sys.stderr.write(f"migrate: {error}\n")
+        return 1
+    except DatabaseFailure as error:
+        sys.stderr.write(f"migrate: {database_sentence(error)}\n")
+        return 1
+    sys.stdout.write(f"nightshift database is at {current_revision(engine)}\n")
+    return 0
 
-    engine = make_engine(connection("nightshift_db").url)
-    upgrade(engine)
-    print(f"nightshift database is at {current_revision(engine)}")  # noqa: T201
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,10 +6,9 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from sqlalchemy.exc import OperationalError
-
+from include.command_line import DatabaseFailure, database_sentence, day_argument
 from include.config import thresholds
 from include.config.connections import connection
 from include.db import make_engine
@@ -37,8 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     except NightshiftError as error:
         print(f"simulator: {error}", file=sys.stderr)
         return 1
-    except OperationalError as error:
-        print(f"simulator: the nightshift database does not answer ({error.orig})", file=sys.stderr)
+    except DatabaseFailure as error:
+        print(f"simulator: {database_sentence(error)}", file=sys.stderr)
         return 1
     rows = loaded.performance
     print(
@@ -102,10 +101,10 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--accounts", type=int, default=defaults.accounts)
         command.add_argument("--scale", type=float, default=1.0, help="multiplies the accounts")
         command.add_argument("--days", type=int, default=defaults.days)
-        command.add_argument("--until", type=date.fromisoformat, help="last day; yesterday (UTC) by default")
+        command.add_argument("--until", type=day_argument, help="last day; yesterday (UTC) by default")
         command.add_argument("--ads-per-account", type=int, default=defaults.ads_per_account)
         command.add_argument("--drift", choices=("on", "off"), default="off", help="plant a change")
-        command.add_argument("--drift-start", type=date.fromisoformat, help="the last seven days by default")
+        command.add_argument("--drift-start", type=day_argument, help="the last seven days by default")
         command.add_argument("--drift-strength", type=float, default=1.0, help="0 to 1")
     return parser
 

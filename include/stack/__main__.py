@@ -4,10 +4,10 @@ import argparse
 import signal
 import sys
 import time
-from datetime import date
 from pathlib import Path
 from types import FrameType
 
+from include.command_line import day_argument
 from include.errors import NightshiftError
 from include.stack import lifecycle
 from include.stack.lifecycle import Stack
@@ -47,9 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 
     night = commands.add_parser("nightly", help="run one whole night through Airflow and print what it did")
     night.add_argument("--keep", action="store_true", help="leave everything up afterwards")
-    night.add_argument(
-        "--day", type=date.fromisoformat, help="the day to work on, YYYY-MM-DD (default: yesterday)"
-    )
+    night.add_argument("--day", type=day_argument, help="the day to work on, YYYY-MM-DD (default: yesterday)")
     night.add_argument(
         "--ads-export", type=Path, help="work on this Ads Manager export instead of the simulator"
     )

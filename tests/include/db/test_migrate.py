@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from include.db import make_engine
-from include.db.migrate import current_revision, downgrade, upgrade
+from include.db.migrate import current_revision, downgrade, main, upgrade
 
 SCHEMAS = {"ads", "llm", "ml", "alerts"}
 
@@ -77,3 +77,12 @@ def test_two_upgrades_at_once_do_not_collide(empty):
 def test_a_database_of_another_kind_is_refused_with_the_variable_to_set():
     with pytest.raises(ValueError, match="AIRFLOW_CONN_NIGHTSHIFT_DB"):
         make_engine("sqlite:///somewhere.db")
+
+
+def test_the_command_says_in_a_sentence_where_the_database_ended(db, monkeypatch, capsys):
+    assert main() == 0
+    assert f"is at {current_revision(db)}" in capsys.readouterr().out
+    nowhere = '{"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "schema": "nightshift"}'
+    monkeypatch.setenv("AIRFLOW_CONN_NIGHTSHIFT_DB", nowhere)
+    assert main() == 1
+    assert "migrate: the nightshift database does not answer (" in capsys.readouterr().err
