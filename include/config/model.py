@@ -29,6 +29,7 @@ class AdsThresholds(Section):
     http_attempts: PositiveInt
     http_longest_wait_s: PositiveFloat
     import_problems_shown: PositiveInt
+    import_max_megabytes: PositiveInt
 
 
 class LlmThresholds(Section):

@@ -144,6 +144,21 @@ def breakdown_columns(connection: Connection, account_id: str) -> set[tuple[str,
     return {tuple(cell.split("=")[0] for cell in breakdown.split(";") if cell) for breakdown in stored}
 
 
+def exported_columns(connection: Connection, account_id: str) -> tuple[str, ...]:
+    """Titles of the columns of the export that an account's rows came from; none where it has no rows."""
+    query = text("""
+        SELECT ARRAY(SELECT jsonb_object_keys(raw_data -> 'columns')) FROM ads.performance_metric
+        WHERE account_id = :id LIMIT 1
+    """)
+    return tuple(connection.execute(query, {"id": account_id}).scalar_one_or_none() or ())
+
+
+def row_count(connection: Connection, account_id: str) -> int:
+    """How many rows of performance an account has."""
+    query = text("SELECT count(*) FROM ads.performance_metric WHERE account_id = :id")
+    return int(connection.execute(query, {"id": account_id}).scalar_one())
+
+
 def has_days(connection: Connection, account_id: str) -> bool | None:
     """Whether an account's rows have days; `None` where it has no rows."""
     query = text("SELECT bool_or(metric_date IS NOT NULL) FROM ads.performance_metric WHERE account_id = :id")

@@ -63,6 +63,14 @@ class Columns:
     breakdowns: tuple[tuple[str, int], ...]
     currency: str | None
 
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The fields that tell one ad from another: its id, or in a file without ids the names it has."""
+        if "ad_id" in self.at:
+            return ("ad_id",)
+        campaign = "campaign_id" if "campaign_id" in self.at else "campaign_name"
+        return tuple(field for field in (campaign, "ad_set_name", "ad_name") if field in self.at)
+
 
 def find_columns(header: tuple[str, ...]) -> tuple[Columns, list[str]]:
     """Recognise the columns of a header; returns what is wrong with it beside them."""

@@ -7,8 +7,9 @@ Ads Manager's own summary row is recognised, checked against the rows, and left 
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -22,10 +23,13 @@ _ISO_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ROUNDED_ID = re.compile(r"\d([.,]\d+)?e\+?\d+", re.IGNORECASE)
 _SUMMARY = re.compile(r"(grand )?total\b.*|results from .*", re.IGNORECASE)
 _LARGEST = Decimal(10) ** 11
+# Letters of a name (Meta allows 400) and of a breakdown's value.
+_LONGEST, _LONGEST_CELL = 512, 128
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _NOT_BROKEN = "unknown"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ExportRow:
     """One ad's numbers on one day (or without one) in one cell.
 
@@ -52,11 +56,13 @@ class ExportRow:
 
 @dataclass(frozen=True)
 class Export:
-    """A whole file; `breakdowns` are the columns its rows are broken down by."""
+    """A whole file; `breakdowns` are the columns its rows are broken down by, `identity` those that tell
+    its ads apart."""
 
     rows: tuple[ExportRow, ...]
     currency: str
     breakdowns: tuple[str, ...]
+    identity: tuple[str, ...]
 
     @property
     def impressions(self) -> int:
@@ -74,25 +80,26 @@ class Export:
         return sum((row.spend for row in self.rows), Decimal(0))
 
 
-def read_export(path: Path, day: date | None, problems_shown: int) -> Export:
+def read_export(path: Path, day: date | None, *, max_megabytes: int, problems_shown: int) -> Export:
     """Read an export.
 
     Args:
         path: the CSV file.
         day: the day of all rows, for a file without dates.
+        max_megabytes: a larger file is refused.
         problems_shown: how many problems a refusal lists.
 
     Raises:
         ExportRefused: the file cannot be imported; the message lists the problems.
     """
-    table = read_table(path, problems_shown)
+    table = read_table(path, max_megabytes, problems_shown)
     columns, wrong = find_columns(table.header)
     if day is not None and "day" in columns.at:
         wrong.append(
             f"--date is for files without days, but this one has column '{table.header[columns.at['day']]}'"
         )
     if wrong:
-        raise refuse(path, [Problem(reason, row=1) for reason in wrong], problems_shown)
+        raise refuse(path, [Problem(reason, table.header_row) for reason in wrong], problems_shown)
     reader = _Reader(table, columns, day)
     export = reader.read()
     if reader.problems:
@@ -106,7 +113,9 @@ class _Reader:
     def __init__(self, table: Table, columns: Columns, day: date | None) -> None:
         self.problems: list[Problem] = []
         self._table, self._columns, self._day = table, columns, day
-        amounts = [columns.at[field] for field in ("spend", "frequency") if field in columns.at]
+        amounts = [
+            columns.at[field] for field in ("spend", "conversion_value", "frequency") if field in columns.at
+        ]
         self._mark = decimal_mark(
             (cells[position] for _, cells in table.rows for position in amounts), table.separator
         )
@@ -124,16 +133,16 @@ class _Reader:
             self._check_summary(*summary, read)
         spend, value = to_cents([r.spend for r in read]), to_cents([r.conversion_value for r in read])
         return Export(
-            rows=tuple(
-                ExportRow(**{**vars(row), "spend": spend[i], "conversion_value": value[i]})
-                for i, row in enumerate(read)
-            ),
+            rows=tuple(replace(row, spend=spend[i], conversion_value=value[i]) for i, row in enumerate(read)),
             currency=self._currency(rows),
             breakdowns=tuple(name for name, _ in self._columns.breakdowns),
+            identity=self._columns.identity,
         )
 
     def _row(self, number: int, cells: tuple[str, ...]) -> ExportRow | None:
         known = len(self.problems)
+        if self._is_summary(cells) and self._cell(cells, "ad_name"):
+            self._problem(number, "ad_name", "reads as a sum among the ads: remove it, or export with Ad ID")
         ad_id, ad_name = self._id(number, cells, "ad_id"), self._cell(cells, "ad_name")
         campaign_id, campaign_name = (
             self._id(number, cells, "campaign_id"),
@@ -143,7 +152,7 @@ class _Reader:
             field = "ad_id" if "ad_id" in self._columns.at else "ad_name"
             self._problem(number, field, "is empty")
         campaign_id = campaign_id or f"name:{campaign_name or '(none)'}"
-        ad_id = ad_id or "/".join((campaign_id, self._cell(cells, "ad_set_name"), f"name:{ad_name}"))
+        ad_id = ad_id or _short("/".join((campaign_id, self._cell(cells, "ad_set_name"), f"name:{ad_name}")))
         impressions = self._number(number, cells, "impressions", whole=True, needed=True)
         clicks = self._number(number, cells, "clicks", whole=True)
         if clicks > impressions and len(self.problems) == known:
@@ -152,6 +161,7 @@ class _Reader:
         conversions = self._number(number, cells, "conversions")
         value = self._number(number, cells, "conversion_value")
         day = self._day_of(number, cells)
+        self._check_lengths(number, cells)
         broken = {name: cells[position] or _NOT_BROKEN for name, position in self._columns.breakdowns}
         raw: dict[str, Any] = dict(broken)
         for field in ("reach", "frequency"):
@@ -176,21 +186,30 @@ class _Reader:
             raw_data=raw,
         )
 
+    def _check_lengths(self, number: int, cells: tuple[str, ...]) -> None:
+        named = ("ad_id", "ad_name", "ad_set_name", "campaign_id", "campaign_name")
+        limits = {self._columns.at[field]: _LONGEST for field in named if field in self._columns.at}
+        for position in [*limits, *(position for _, position in self._columns.breakdowns)]:
+            most = limits.get(position, _LONGEST_CELL)
+            if len(cells[position]) > most:
+                reason = f"has {len(cells[position])} letters, more than {most}: is a quotation mark missing?"
+                self.problems.append(Problem(reason, number, self._table.header[position]))
+
     def _day_of(self, number: int, cells: tuple[str, ...]) -> date | None:
         if "day" in self._columns.at:
             return self._date(number, cells, "day")
-        starts = self._date(number, cells, "starts") if "starts" in self._columns.at else None
-        ends = self._date(number, cells, "ends") if "ends" in self._columns.at else starts
+        stated = [field for field in ("starts", "ends") if field in self._columns.at]
+        span = [self._date(number, cells, field) for field in stated]
         if self._day is not None:
             return self._day
-        if starts != ends:
+        if None not in span and len(set(span)) > 1:
             self._problem(
                 number,
-                "starts" if "starts" in self._columns.at else "ends",
-                f"covers {starts} to {ends}: export it by day (Breakdown, By time, Day), or book it on "
+                "starts",
+                f"covers {span[0]} to {span[1]}: export it by day (Breakdown, By time, Day), or book it on "
                 "one day with --date",
             )
-        return starts
+        return span[0] if span else None
 
     def _date(self, number: int, cells: tuple[str, ...], field: str) -> date | None:
         text = self._cell(cells, field)
@@ -204,11 +223,13 @@ class _Reader:
 
     def _id(self, number: int, cells: tuple[str, ...], field: str) -> str:
         text = self._cell(cells, field)
-        if _ROUNDED_ID.fullmatch(text):
+        if _ROUNDED_ID.fullmatch(text) or text.startswith("="):
+            done = "made a formula of" if text.startswith("=") else "rounded"
+            advice = "export again and do not save it there"
             self._problem(
                 number,
                 field,
-                f"'{text}' is an id that a spreadsheet has rounded: export again and do not save it there",
+                f"'{text[:40]}' is an id that a spreadsheet has {done}: {advice}",
             )
         return text
 
@@ -274,6 +295,9 @@ class _Reader:
             here = self._cell(cells, "currency").upper()
             if not here:
                 continue
+            if not _CURRENCY.fullmatch(here):
+                self._problem(number, "currency", f"'{here}' is not a currency like USD")
+                continue
             stated = stated or here
             if here != stated:
                 self._problem(number, "currency", f"'{here}' where the file began with '{stated}'")
@@ -289,6 +313,11 @@ class _Reader:
     def _problem(self, row: int, field: str, reason: str) -> None:
         position = self._columns.at.get(field)
         self.problems.append(Problem(reason, row, None if position is None else self._table.header[position]))
+
+
+def _short(ad_id: str) -> str:
+    """An id made of names, hashed where the names are too long for an index of the database."""
+    return ad_id if len(ad_id) <= _LONGEST else f"name:{hashlib.sha256(ad_id.encode()).hexdigest()}"
 
 
 def _quoted(value: str) -> str:

@@ -3,7 +3,8 @@
 `python -m include.meta_ads.importer FILE --account NAME [--date YYYY-MM-DD]`
 
 The file is read to its end before anything is written, and written in one transaction. Importing it twice
-changes nothing; importing a newer export of the same days replaces their numbers.
+changes nothing; importing a newer export of the same ads and days replaces their numbers. Rows that a newer
+export no longer has stay, because exports are often of a part of the account; how many is said.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError
 
+from include.command_line import DatabaseFailure, database_sentence, day_argument
 from include.config import thresholds
 from include.config.connections import connection
 from include.db import ads, make_engine
 from include.errors import NightshiftError
+from include.meta_ads.columns import find_columns
 from include.meta_ads.errors import ExportRefused
 from include.meta_ads.export import Export, read_export
 
@@ -34,12 +36,13 @@ _NAME_LENGTH = 100
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did."""
+    """What an import did; `others` are rows of the account that the file does not have, which stay."""
 
     account_id: str
     account_name: str
     export: Export
     performance: ads.Merged
+    others: int
 
 
 def import_export(engine: Engine, path: Path, account_name: str, day: date | None = None) -> Imported:
@@ -56,7 +59,10 @@ def import_export(engine: Engine, path: Path, account_name: str, day: date | Non
     """
     name = " ".join(account_name.split())
     account_id = account_id_of(name)
-    export = read_export(path, day, thresholds().ads.import_problems_shown)
+    limits = thresholds().ads
+    export = read_export(
+        path, day, max_megabytes=limits.import_max_megabytes, problems_shown=limits.import_problems_shown
+    )
     with engine.begin() as transaction:
         # Two imports into one account take turns, so that each judges what the other has written.
         transaction.execute(text("SELECT pg_advisory_xact_lock(hashtext(:id))"), {"id": account_id})
@@ -68,7 +74,8 @@ def import_export(engine: Engine, path: Path, account_name: str, day: date | Non
         ads.upsert_campaigns(transaction, _campaign_rows(account_id, export))
         ads.upsert_ads(transaction, _ad_rows(account_id, export))
         performance = ads.upsert_performance(transaction, _performance_rows(account_id, export))
-    return Imported(account_id, name, export, performance)
+        others = ads.row_count(transaction, account_id) - len(export.rows)
+    return Imported(account_id, name, export, performance, others)
 
 
 def account_id_of(name: str) -> str:
@@ -80,12 +87,13 @@ def account_id_of(name: str) -> str:
     >>> account_id_of("Café  Noir 2")
     'cafe-noir-2'
     """
-    if not name.strip() or len(name) > _NAME_LENGTH:
-        raise ExportRefused(
-            f"import refused: --account is '{name[:_NAME_LENGTH]}', a name has 1 to {_NAME_LENGTH} letters"
-        )
     latin = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9_]+", "-", latin).strip("-")
+    if not name.strip() or not name.isprintable() or max(len(name), len(slug)) > _NAME_LENGTH:
+        raise ExportRefused(
+            f"import refused: --account is {name[:_NAME_LENGTH]!a}, a name has 1 to {_NAME_LENGTH} "
+            "printable letters"
+        )
     if slug == ads.SCOPE_ALL:
         raise ExportRefused(f"import refused: '{name}' means all accounts, give --account another name")
     return slug or f"account-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
@@ -115,7 +123,16 @@ def _check_account(transaction: Connection, path: Path, name: str, account_id: s
 
 
 def _check_shape(transaction: Connection, path: Path, name: str, account_id: str, export: Export) -> None:
-    """Refuse rows that would count twice: all of an account have days or none, and the same breakdown."""
+    """Refuse rows that would count twice: an account's rows all have days or none, the same breakdown, and
+    ads that are told apart by the same columns."""
+    header = ads.exported_columns(transaction, account_id)
+    known_by = find_columns(header)[0].identity if header else export.identity
+    if known_by != export.identity:
+        here, there = (" and ".join(fields).replace("_", " ") for fields in (export.identity, known_by))
+        raise ExportRefused(
+            f"import refused: {path.name}: its ads are told apart by {here}, those of account '{name}' by "
+            f"{there}: they would count twice; export the same columns, or give --account another name"
+        )
     stored = ads.breakdown_columns(transaction, account_id) - {export.breakdowns}
     if stored:
         here = ", ".join(export.breakdowns) or "nothing"
@@ -169,9 +186,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--account", required=True, metavar="NAME", help="the account the rows belong to")
-    parser.add_argument(
-        "--date", type=date.fromisoformat, metavar="YYYY-MM-DD", help="for files without days"
-    )
+    parser.add_argument("--date", type=day_argument, metavar="YYYY-MM-DD", help="for files without days")
     options = parser.parse_args(arguments)
     try:
         engine = make_engine(connection("nightshift_db").url)
@@ -179,8 +194,8 @@ def main(arguments: Sequence[str]) -> int:
     except NightshiftError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    except OperationalError as error:
-        sys.stderr.write(f"import failed: the nightshift database does not answer ({error.orig})\n")
+    except DatabaseFailure as error:
+        sys.stderr.write(f"import failed, nothing was imported: {database_sentence(error)}\n")
         return 1
     sys.stdout.write(_summary(options.file, imported))
     return 0
@@ -190,6 +205,7 @@ def _summary(path: Path, imported: Imported) -> str:
     export, done = imported.export, imported.performance
     days = sorted({row.day for row in export.rows if row.day})
     when = f"{days[0]} to {days[-1]}" if days else "no dates"
+    others = f"  kept, though not in this file: {imported.others:,}\n"
     return (
         f"{path.name} -> account '{imported.account_name}' (scope {imported.account_id}), {when}\n"
         f"  rows        {len(export.rows):>16,}\n"
@@ -197,6 +213,7 @@ def _summary(path: Path, imported: Imported) -> str:
         f"  clicks      {export.clicks:>16,}\n"
         f"  spend       {export.spend:>16,.2f} {export.currency}\n"
         f"  {done.inserted:,} rows new, {done.changed:,} changed, {done.unchanged:,} as they were\n"
+        + (others if imported.others else "")
     )
 
 

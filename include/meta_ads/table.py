@@ -1,20 +1,22 @@
 """A CSV file as it lies on disk, made into a header and numbered rows, or refused.
 
 Only the shape is judged here: encoding, separator, quoting, and that every row has as many cells as the
-header. Rows are numbered as a spreadsheet shows them; the header is row 1.
+header. Rows are numbered as a spreadsheet shows them; the header is the first that is not empty.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from include.meta_ads.errors import ExportRefused
 
 SEPARATORS = (",", ";", "\t")
-MAX_BYTES = 500_000_000
+# A first line with which Excel tells itself the separator.
+_SEPARATOR_LINE = re.compile(r"sep=(?P<separator>[,;\t])\r?\n")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Table:
     """A header and rows of equally many cells, all stripped; `rows` come with their number."""
 
     header: tuple[str, ...]
+    header_row: int
     rows: tuple[tuple[int, tuple[str, ...]], ...]
     separator: str
 
@@ -50,18 +53,19 @@ def refuse(path: Path, problems: list[Problem], shown: int) -> ExportRefused:
     return ExportRefused("\n".join(lines))
 
 
-def read_table(path: Path, shown: int) -> Table:
+def read_table(path: Path, max_megabytes: int, shown: int) -> Table:
     """Read a CSV file.
 
     Args:
         path: the file.
+        max_megabytes: a larger file is refused; reading takes some twenty times its size in memory.
         shown: how many problems a refusal lists.
 
     Raises:
-        ExportRefused: it cannot be read, is not UTF-8 text, is empty, or has rows of another length than
-            the header.
+        ExportRefused: it cannot be read, is too large, is not UTF-8 text, is empty, or has rows of another
+            length than the header.
     """
-    text = _text(path, shown)
+    text = _text(path, max_megabytes, shown)
     separator = _separator(text)
     cells: list[list[str]] = []
     try:
@@ -70,11 +74,17 @@ def read_table(path: Path, shown: int) -> Table:
     except csv.Error as error:
         problem = Problem(f"not readable as CSV ({error}); a quotation mark may be open", len(cells) + 1)
         raise refuse(path, [problem], shown) from error
-    header = tuple(cell.strip() for cell in cells[0])
+    begin = 1 if _SEPARATOR_LINE.match(text) else 0
+    filled = [
+        (number, row)
+        for number, row in enumerate(cells[begin:], start=begin + 1)
+        if any(cell.strip() for cell in row)
+    ]
+    if not filled:
+        raise refuse(path, [Problem("is empty")], shown)
+    header_row, header = filled[0][0], tuple(cell.strip() for cell in filled[0][1])
     rows, problems = [], []
-    for number, row in enumerate(cells[1:], start=2):
-        if not any(cell.strip() for cell in row):
-            continue
+    for number, row in filled[1:]:
         if len(row) == len(header):
             rows.append((number, tuple(cell.strip() for cell in row)))
         else:
@@ -83,17 +93,18 @@ def read_table(path: Path, shown: int) -> Table:
         raise refuse(path, problems, shown)
     if not rows:
         raise refuse(path, [Problem("has a header but no rows")], shown)
-    return Table(header, tuple(rows), separator)
+    return Table(header, header_row, tuple(rows), separator)
 
 
-def _text(path: Path, shown: int) -> str:
+def _text(path: Path, max_megabytes: int, shown: int) -> str:
+    most = max_megabytes * 1_000_000
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= MAX_BYTES else b""
+        with path.open("rb") as file:
+            data = file.read(most + 1)
     except OSError as error:
         raise ExportRefused(f"import refused: {path} cannot be read ({error.strerror})") from error
-    if size > MAX_BYTES:
-        raise refuse(path, [Problem(f"is larger than {MAX_BYTES // 1_000_000} MB: split it by date")], shown)
+    if len(data) > most:
+        raise refuse(path, [Problem(f"is larger than {max_megabytes} MB: split it by date")], shown)
     if data.startswith(b"PK\x03\x04"):
         raise refuse(path, [Problem("is an Excel workbook: export it as .csv")], shown)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in data:
@@ -106,9 +117,11 @@ def _text(path: Path, shown: int) -> str:
         raise refuse(path, [Problem(reason, row)], shown) from error
     if not text.strip():
         raise refuse(path, [Problem("is empty")], shown)
-    return text.lstrip("\r\n")
+    return text
 
 
 def _separator(text: str) -> str:
-    first = text.splitlines()[0]
-    return max(SEPARATORS, key=first.count)
+    if told := _SEPARATOR_LINE.match(text):
+        return told["separator"]
+    header = next((line for line in text.splitlines() if line.strip("\t ,;")), "")
+    return max(SEPARATORS, key=header.count)

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 
 from include.db import ads
 from include.meta_ads.errors import ExportRefused
+from include.meta_ads.export import read_export
 from include.meta_ads.importer import account_id_of, import_export, main
 from include.meta_ads.table import SEPARATORS
 
@@ -140,6 +141,20 @@ def test_decimal_commas_are_understood_where_the_separator_allows_them(db: Engin
     assert done.export.spend == Decimal("3034.56")
 
 
+def test_a_decimal_comma_in_the_value_of_purchases_tells_too(db: Engine, tmp_path: Path) -> None:
+    header = "Ad ID;Impressions;Link clicks;Amount spent (EUR);Purchases conversion value"
+    done = import_export(db, write(tmp_path, header, "1;800;9;20;1.012,50"), "Acme")
+    assert done.export.rows[0].conversion_value == Decimal("1012.50")
+
+
+def test_ads_with_names_too_long_for_an_index_are_told_apart(db: Engine, tmp_path: Path) -> None:
+    name = "広" * 500
+    rows = [f"{name},{name}{n},{name},100,2,1" for n in range(2)]
+    file = write(tmp_path, "Campaign name,Ad set name,Ad name,Impressions,Clicks,Spent", *rows)
+    import_export(db, file, "Acme")
+    assert len({row[0] for row in stored(db)}) == 2
+
+
 def test_a_file_without_dates_takes_the_day_it_is_given(db: Engine, tmp_path: Path) -> None:
     file = write(tmp_path, KAG, "7,9,1,30-34,M,15,100,2,1.43,1,1")
     import_export(db, file, "Acme", date(2026, 5, 4))
@@ -158,6 +173,16 @@ def test_a_newer_export_replaces_the_numbers_of_its_days(db: Engine, tmp_path: P
     done = import_export(db, write(tmp_path, HEADER, ROW.replace(",12,", ",13,"), OTHER), "acme")
     assert (done.performance.inserted, done.performance.changed, done.performance.unchanged) == (0, 1, 1)
     assert [row[4] for row in stored(db)] == [13, 9]
+
+
+def test_what_a_newer_export_no_longer_has_stays_and_is_told(
+    db: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(write(tmp_path, HEADER, ROW, OTHER)), "--account", "Acme"]) == 0
+    assert "kept" not in capsys.readouterr().out
+    assert main([str(write(tmp_path, HEADER, ROW)), "--account", "Acme"]) == 0
+    assert "kept, though not in this file: 1" in capsys.readouterr().out
+    assert len(stored(db)) == 2
 
 
 BAD_FILES = {
@@ -210,6 +235,28 @@ BAD_FILES = {
         [HEADER, OTHER.replace("120210000000000002", "1.2021E+17")],
         "a spreadsheet has rounded",
     ),
+    "an id that became a formula": (
+        [HEADER, OTHER.replace("120210000000000002", '"=""120210000000000002"""')],
+        "a spreadsheet has made a formula of",
+    ),
+    "an endless name": ([HEADER, ROW.replace("Ad one", "x" * 600)], r"column 'Ad name': has 600 letters"),
+    "a currency that is none": (
+        ["Ad ID,Clicks,Impressions,Spent,Currency", "1,2,3,1,Dollars"],
+        r"row 2, column 'Currency': 'DOLLARS' is not a currency like USD",
+    ),
+    "a sum among the ads": (
+        ["Ad name,Clicks,Impressions,Spent", "A,2,3,1", "Total,2,3,1", "B,2,3,1"],
+        r"row 3, column 'Ad name': reads as a sum among the ads",
+    ),
+    "sums at both ends": (
+        ["Ad name,Clicks,Impressions,Spent", "Total,2,3,1", "A,2,3,1", "Grand total,2,3,1"],
+        r"row 4, column 'Ad name': reads as a sum among the ads",
+    ),
+    "a fault after empty lines": (
+        ["", ",,,", HEADER, ROW.replace(",12,", ",12x,")],
+        r"row 4, column 'Clicks",
+    ),
+    "a fault in a header after empty lines": (["", "", "Ad ID,Clicks,Spent", "1,2,3"], r"row 3: no column"),
     "a short row": (
         [HEADER, ROW, "2026-05-04,2026-05-04,Spring"],
         "row 3: has 3 cells where the header has 9",
@@ -244,6 +291,8 @@ def test_a_bad_file_is_refused_by_file_row_column_and_reason(db: Engine, tmp_pat
         (b"PK\x03\x04rest of a workbook", "is an Excel workbook"),
         (b"Ad ID\x00,Impressions\n", "not UTF-8 text"),
         (b"\xef\xbb\xbf", "is empty"),
+        (b",,,\n,,,\n", "is empty"),
+        (b"sep=;\n", "is empty"),
     ],
 )
 def test_a_file_that_is_no_text_is_refused(db: Engine, tmp_path: Path, content: bytes, reason: str) -> None:
@@ -268,6 +317,38 @@ def test_a_missing_file_is_a_sentence_and_an_exit_code(
 ) -> None:
     assert main([str(tmp_path / "none.csv"), "--account", "Acme"]) == 1
     assert "none.csv cannot be read (No such file or directory)" in capsys.readouterr().err
+    assert main([str(tmp_path), "--account", "Acme"]) == 1
+    assert "cannot be read (Is a directory)" in capsys.readouterr().err
+
+
+def test_a_file_beyond_the_limit_is_refused_before_it_fills_the_memory(db: Engine) -> None:
+    with pytest.raises(ExportRefused, match="zero, is larger than 1 MB"):
+        read_export(Path("/dev/zero"), None, max_megabytes=1, problems_shown=1)
+
+
+@pytest.mark.parametrize("text", ["nonsense", "2026-02-30", "20260504", "2026-W19-1", ""])
+def test_a_date_that_is_none_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path / "export.csv"), "--account", "Acme", "--date", text])
+    assert ended.value.code == 2
+    assert f"argument --date: '{text}' is not a day of the calendar" in capsys.readouterr().err
+
+
+def test_a_database_without_tables_is_a_sentence_that_says_what_to_do(
+    db: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with db.begin() as connection:
+        connection.execute(text("DROP SCHEMA ads CASCADE"))
+    assert main([str(write(tmp_path, HEADER, ROW)), "--account", "Acme"]) == 1
+    assert "lacks a table: run `python -m include.db.migrate` first" in capsys.readouterr().err
+
+
+def test_a_first_line_that_tells_excel_the_separator_is_understood(db: Engine, tmp_path: Path) -> None:
+    file = write(tmp_path, "sep=;", "Ad ID;Impressions;Link clicks;Amount spent (EUR)", "1;1.234;12;20,5")
+    done = import_export(db, file, "Acme")
+    assert (done.export.impressions, done.export.spend) == (1234, Decimal("20.5"))
 
 
 def test_a_date_is_refused_for_a_file_that_has_days(db: Engine, tmp_path: Path) -> None:
@@ -276,7 +357,7 @@ def test_a_date_is_refused_for_a_file_that_has_days(db: Engine, tmp_path: Path) 
         import_export(db, file, "Acme", date(2026, 5, 4))
 
 
-@pytest.mark.parametrize("name", ["", "   ", "all", "x" * 101])
+@pytest.mark.parametrize("name", ["", "   ", "all", "x" * 101, "a\x01b", "\udcff", "㍱" * 100])
 def test_a_name_that_names_no_account_is_refused(name: str) -> None:
     with pytest.raises(ExportRefused, match=r"--account|means all"):
         account_id_of(name)
@@ -305,6 +386,11 @@ def test_an_account_that_an_api_feeds_is_not_imported_into(db: Engine, tmp_path:
         ([HEADER.replace("USD", "EUR"), ROW], "Acme", "in EUR, those of account 'Acme' in USD"),
         ([HEADER + ",Age", ROW + ",25-34"], "Acme", "broken down by age, those of account 'Acme' by nothing"),
         (["Ad ID,Impressions,Clicks,Spent", "1,3,2,1"], "Acme", "have no days"),
+        (
+            [HEADER.replace("Ad ID,", ""), ROW.replace("120210000000000001,", "")],
+            "Acme",
+            "told apart by campaign name and ad name, those of account 'Acme' by ad id",
+        ),
     ],
 )
 def test_rows_that_do_not_fit_the_account_are_refused(
