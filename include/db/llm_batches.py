@@ -244,12 +244,17 @@ def batch_requests(conn: Connection, batch_id: int) -> list[tuple[str, dict[str,
     return [(row.custom_id, row.params) for row in conn.execute(query, {"batch_id": batch_id})]
 
 
-def begin_posting(conn: Connection, batch_id: int) -> bool:
-    """Note that the post may be under way from now on. False: the batch is no intent any more."""
+def begin_posting(conn: Connection, batch_id: int, last_started_at: datetime | None) -> bool:
+    """Note that a post may be under way from now on.
+
+    False: the batch is no intent any more, or another post began since `last_started_at` was read.
+    """
     query = text("""
         UPDATE llm.llm_batch SET post_started_at = clock_timestamp(), error = NULL
-        WHERE batch_id = :batch_id AND state = 'intent'""")
-    return conn.execute(query, {"batch_id": batch_id}).rowcount == 1
+        WHERE batch_id = :batch_id AND state = 'intent'
+          AND post_started_at IS NOT DISTINCT FROM CAST(:last_started_at AS timestamptz)""")
+    parameters = {"batch_id": batch_id, "last_started_at": last_started_at}
+    return conn.execute(query, parameters).rowcount == 1
 
 
 def forget_posting(conn: Connection, batch_id: int, reason: str) -> None:

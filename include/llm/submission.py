@@ -4,14 +4,14 @@ Before a post, `post_started_at` is committed. Whoever finds an intent that has 
 vendor's batches: created since then, of the same size, and nobody's yet. One that fits is adopted, for the
 time being where it cannot be read yet (`collection` checks its ids when the results are there). Only when
 nothing fits, and a post that was cut off has had time to arrive, is it posted again. The SDK's own retries
-are off for the post, and an advisory lock keeps two workers from the same batch.
+are off for the post, and an advisory lock keeps two workers from the same batch. Should the lock be lost with
+its connection, only the first of two to note the start of a post may make it.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import anthropic
@@ -117,18 +117,19 @@ def _post(engine: Engine, client: anthropic.Anthropic, batch: BatchRow, settings
             {"custom_id": custom_id, "params": params}
             for custom_id, params in sql.batch_requests(conn, batch.batch_id)
         ]
-        sql.begin_posting(conn, batch.batch_id)
+        if not sql.begin_posting(conn, batch.batch_id, batch.post_started_at):
+            raise _changed_hands(batch.batch_id)
     try:
         created = client.with_options(
             max_retries=0, timeout=settings.submit_timeout_s
         ).messages.batches.create(requests=requests)  # type: ignore[arg-type]
-        if not isinstance(created.id, str):
+        if not isinstance(created, MessageBatch) or not isinstance(created.id, str):
             raise ValueError("the answer names no batch")
     except anthropic.APIStatusError as error:
         if error.status_code < 500 and error.status_code not in {408, 409}:
             raise _not_taken(engine, batch, error) from error
         return _after_silence(engine, client, batch, settings, error)
-    except (anthropic.APIError, json.JSONDecodeError, ValueError) as error:
+    except (anthropic.APIError, ValueError) as error:
         return _after_silence(engine, client, batch, settings, error)
     with engine.begin() as conn:
         sql.mark_submitted(conn, batch.batch_id, created.id, created.created_at, adopted=False)
@@ -168,15 +169,13 @@ def _adopt_lost(
 ) -> bool:
     """Look for a batch whose post was never answered, and take it over. False: the vendor has none like it.
 
-    A patient look is repeated once after `settle_s` from the post, when a post still under way has arrived.
+    A patient look is repeated once after `settle_s`. They count from now and not from the start of the post,
+    which may have gone on until its worker was killed a moment ago.
     """
     found = _find_lost(engine, client, batch, settings)
-    if found is None and patient and batch.post_started_at is not None:
-        settled = batch.post_started_at + timedelta(seconds=settings.settle_s)
-        wait = (settled - datetime.now(UTC)).total_seconds()
-        if wait > 0:
-            time.sleep(wait)
-            found = _find_lost(engine, client, batch, settings)
+    if found is None and patient and settings.settle_s > 0:
+        time.sleep(settings.settle_s)
+        found = _find_lost(engine, client, batch, settings)
     if found is None:
         return False
     with engine.begin() as conn:
@@ -224,5 +223,9 @@ def _submitted(engine: Engine, batch_id: int, way: Way) -> Submitted:
     with engine.connect() as conn:
         batch = sql.get_batch(conn, batch_id)
     if batch.vendor_batch_id is None or batch.submitted_at is None:
-        raise BatchSubmissionUnknown(f"batch {batch_id} changed hands while it was submitted; try again")
+        raise _changed_hands(batch_id)
     return Submitted(batch_id, batch.vendor_batch_id, batch.request_count, batch.submitted_at, way)
+
+
+def _changed_hands(batch_id: int) -> BatchSubmissionUnknown:
+    return BatchSubmissionUnknown(f"batch {batch_id} changed hands while it was submitted; try again")

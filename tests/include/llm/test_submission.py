@@ -3,13 +3,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from include.db import llm_batches as sql
 from include.errors import TransientError
 from include.llm.errors import BatchSubmissionUnknown, VendorBusy, VendorRefused
 from include.llm.submission import Way, submit_batch
 from include.llm.vendor import anthropic_client
-from tests.include.llm.conftest import CREATE, LIST
+from tests.include.llm.conftest import LIST
 
 
 def ways(submissions):
@@ -28,24 +29,24 @@ def test_a_lost_response_is_adopted_not_resubmitted(make_night):
     assert night.report().paid_usd == night.vendor_bill_usd()
 
 
-def test_a_lost_response_that_cannot_be_looked_for_is_adopted_by_the_next_attempt(make_night):
-    night = make_night()
+def lost_and_not_to_be_looked_for(night):
     night.fault("drop_response")
     night.fault("server_error", LIST, times=3, args={"status": 503})
     night.queue()
     with pytest.raises(TransientError):
         night.submit()
+
+
+def test_a_lost_response_that_cannot_be_looked_for_is_adopted_by_the_next_attempt(make_night):
+    night = make_night()
+    lost_and_not_to_be_looked_for(night)
     assert ways(night.submit()) == [Way.ADOPTED]
     assert (night.posts(), night.vendor_batches()) == (1, 1)
 
 
 def test_a_batch_that_ended_before_it_was_found_is_adopted_by_its_ids(make_night):
     night = make_night()
-    night.fault("drop_response")
-    night.fault("server_error", LIST, times=3, args={"status": 503})
-    night.queue()
-    with pytest.raises(TransientError):
-        night.submit()
+    lost_and_not_to_be_looked_for(night)
     night.let_the_vendor_finish()
     assert ways(night.submit()) == [Way.ADOPTED]
     assert night.vendor_batches() == 1
@@ -129,6 +130,19 @@ def test_two_submitters_at_once_post_one_batch(make_night, sandbox):
     assert (night.posts(), night.vendor_batches()) == (1, 1)
 
 
+def test_of_two_that_found_the_same_batch_unposted_one_may_post_it(make_night):
+    night = make_night()
+    night.queue()
+    (batch_id,) = night.plan()
+    for _ in range(2):
+        with night.engine.connect() as conn:
+            seen = sql.get_batch(conn, batch_id).post_started_at
+        with night.engine.begin() as first:
+            assert sql.begin_posting(first, batch_id, seen)
+        with night.engine.begin() as second:
+            assert not sql.begin_posting(second, batch_id, seen)
+
+
 def foreign_batch(night, requests=6):
     params = {"model": "claude-haiku-4-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
     return night.client.messages.batches.create(
@@ -205,15 +219,18 @@ def test_two_of_ours_that_were_adopted_crosswise_find_back_without_a_new_post(ma
 
 
 def test_a_post_that_may_still_be_under_way_is_given_time_to_arrive(make_night):
-    night = make_night(settle_s=1.5)
+    night = make_night(settle_s=0.8)
     night.fault("server_error")
     night.queue()
     with pytest.raises(BatchSubmissionUnknown):
         night.submit()
-    batch = night.rows("SELECT * FROM llm.llm_batch")[0]
-    with night.engine.connect() as conn:
-        requests = [{"custom_id": c, "params": p} for c, p in sql.batch_requests(conn, batch["batch_id"])]
-    late = threading.Timer(0.7, lambda: night.client.messages.batches.create(requests=requests))
+    with night.engine.begin() as conn:
+        an_upload_ago = text(
+            "UPDATE llm.llm_batch SET post_started_at = now() - interval '1 min' RETURNING batch_id"
+        )
+        batch_id = conn.execute(an_upload_ago).scalar_one()
+        requests = [{"custom_id": c, "params": p} for c, p in sql.batch_requests(conn, batch_id)]
+    late = threading.Timer(0.3, lambda: night.client.messages.batches.create(requests=requests))
     late.start()
     assert ways(night.submit()) == [Way.ADOPTED]
     late.join()
@@ -226,4 +243,4 @@ def test_the_wait_ends_a_fixed_time_after_the_last_submission(make_night):
     submissions = night.submit()
     until = datetime.fromisoformat(submissions.wait_until(night.settings.llm))
     assert until - submissions.submitted[0].submitted_at == timedelta(hours=25)
-    assert night.posts() == night.vendor_state()["requests"]["anthropic"][CREATE] == 1
+    assert night.posts() == 1
