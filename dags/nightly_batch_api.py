@@ -12,6 +12,8 @@ batches and sends nothing twice; batches that an earlier night left unfinished a
   Put it right and clear the failed task; nothing was lost.
 - *BatchSubmissionUnknown*, *VendorBusy*: the vendor did not answer. Retried by itself: the next attempt looks
   for the batch before it posts again, so it is never paid for twice.
+- *BatchUnknown*: a batch was deleted, or sent with another key or host. Put the connection back and clear
+  `collect_results`. If the batch is gone for good, its requests are asked again 29 days after it was sent.
 - *PriceUnknown*: add the model to `prices` in `include/config/thresholds.yaml`.
 - `wait_for_batches` past its deadline cancels what is left; what was done by then is collected, the rest is
   queued for the next night. Marking it failed cancels too, clearing it does not.

@@ -25,7 +25,7 @@ from include.llm import scoring
 from include.llm.costs import Answered, book
 from include.llm.errors import AnswerInvalid, BatchNotEnded, ResultsCutShort
 from include.llm.prices import Mode, price_of
-from include.llm.progress import BatchProgress, poll_batch
+from include.llm.progress import BatchProgress, poll_submitted
 from include.llm.results import Result, Unreadable, first_custom_id, read_line, result_lines
 from include.llm.submission import submit_batch
 
@@ -87,15 +87,19 @@ def collect_batch(
     Raises:
         BatchNotEnded: the vendor is still at it.
         ResultsCutShort, VendorBusy: run it again.
-        VendorRefused: the vendor does not know the batch, or not with this key.
+        BatchUnknown: the vendor does not know the batch (or our key), and its results may still be there.
         PriceUnknown: its model has no price on its day; nothing is stored.
     """
     with sql.batch_lock(engine, batch_id):
         with engine.connect() as conn:
             batch = sql.get_batch(conn, batch_id)
-        if batch.state in {"collected", "failed"} or batch.vendor_batch_id is None:
+        if (
+            batch.state in {"collected", "failed"}
+            or batch.vendor_batch_id is None
+            or batch.submitted_at is None
+        ):
             return _outcome(engine, batch_id)
-        progress = poll_batch(client, batch.vendor_batch_id)
+        progress = poll_submitted(client, batch.vendor_batch_id, batch.submitted_at)
         if not progress.ended:
             raise BatchNotEnded(f"batch {batch_id} ({batch.vendor_batch_id}) is still {progress.status}")
         ours = not batch.adopted or _confirmed(engine, client, batch, progress)

@@ -23,6 +23,10 @@ class BatchRefused(VendorRefused):
     """The vendor does not take one batch; its requests are queued again."""
 
 
+class BatchUnknown(VendorRefused):
+    """The vendor does not know a batch: it was deleted, or key or host are another's."""
+
+
 class VendorBusy(TransientError):
     """The vendor is overloaded, limits our rate, or cannot be reached. Nothing was changed."""
 

@@ -1,13 +1,16 @@
 """How far the vendor is with a batch. Counts stay in `processing` until the whole batch has ended."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import anthropic
 from anthropic.types.messages import MessageBatch
 
-from include.llm.errors import VendorBusy
-from include.llm.vendor import vendor_errors
+from include.llm.errors import BatchUnknown, VendorBusy
+from include.llm.vendor import in_our_words, vendor_errors
+
+# How long the vendor keeps the results of a batch, from its creation on.
+KEPT = timedelta(days=29)
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class BatchProgress:
     Attributes:
         status: `in_progress`, `canceling` or `ended`.
         counts: requests by `processing`, `succeeded`, `errored`, `canceled`, `expired`.
-        archived: the vendor has thrown the results away (29 days after creation).
+        archived: the vendor has thrown the results away (`KEPT` after creation).
     """
 
     vendor_batch_id: str
@@ -48,10 +51,32 @@ def poll_batch(client: anthropic.Anthropic, vendor_batch_id: str) -> BatchProgre
     """Look once.
 
     Raises:
+        BatchUnknown: the vendor does not know it.
         VendorBusy, VendorRefused: there was no answer, or a refusal.
     """
-    with vendor_errors(f"asking for batch {vendor_batch_id}"):
-        return _progress(client.messages.batches.retrieve(vendor_batch_id))
+    doing = f"asking for batch {vendor_batch_id}"
+    with vendor_errors(doing):
+        try:
+            return _progress(client.messages.batches.retrieve(vendor_batch_id))
+        except anthropic.NotFoundError as error:
+            raise BatchUnknown(str(in_our_words(error, doing))) from error
+
+
+def poll_submitted(
+    client: anthropic.Anthropic, vendor_batch_id: str, submitted_at: datetime
+) -> BatchProgress:
+    """Look once at a batch that was with the vendor. An unknown one counts as archived when it is that old.
+
+    Raises:
+        BatchUnknown: its results may still be there, for the right key and host.
+        VendorBusy, VendorRefused: as `poll_batch`.
+    """
+    try:
+        return poll_batch(client, vendor_batch_id)
+    except BatchUnknown:
+        if datetime.now(UTC) < submitted_at + KEPT:
+            raise
+        return BatchProgress(vendor_batch_id, "ended", counts={}, ended_at=None, archived=True)
 
 
 async def poll_batch_async(client: anthropic.AsyncAnthropic, vendor_batch_id: str) -> BatchProgress:

@@ -2,9 +2,10 @@ import json
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from include.llm.collection import collect_batches
-from include.llm.errors import ResultsCutShort
+from include.llm.errors import BatchUnknown, ResultsCutShort
 from include.llm.progress import cancel_batch
 
 RESULTS = "GET /v1/messages/batches/*/results"
@@ -148,6 +149,20 @@ def test_results_the_vendor_has_deleted_are_missing_and_asked_again(make_night):
     assert "deleted" in night.rows("SELECT error FROM llm.llm_request")[0]["error"]
 
 
+def test_a_batch_the_vendor_forgot_is_asked_again_when_its_results_would_be_gone_anyway(make_night):
+    night = submitted_night(make_night)
+    vendor_batch_id = night.one("SELECT vendor_batch_id FROM llm.llm_batch")
+    assert night.client.messages.batches.retrieve(vendor_batch_id).processing_status == "ended"
+    night.client.messages.batches.delete(vendor_batch_id)
+    with pytest.raises(BatchUnknown, match=vendor_batch_id):
+        night.collect()
+    assert night.states() == {"batched": 6}
+    with night.engine.begin() as conn:
+        conn.execute(text("UPDATE llm.llm_batch SET submitted_at = submitted_at - interval '30 days'"))
+    night.collect()
+    assert night.states() == {"queued": 6}
+
+
 def test_a_batch_that_cannot_be_collected_does_not_hold_up_the_others(make_night):
     night = make_night(creatives=4, batch_max_requests=2)
     night.queue()
@@ -155,7 +170,7 @@ def test_a_batch_that_cannot_be_collected_does_not_hold_up_the_others(make_night
     night.let_the_vendor_finish()
     night.client.messages.batches.retrieve(first.vendor_batch_id)
     night.client.messages.batches.delete(first.vendor_batch_id)
-    with pytest.raises(Exception, match=first.vendor_batch_id):
+    with pytest.raises(BatchUnknown, match=first.vendor_batch_id):
         collect_batches(night.engine, night.client, [first.batch_id, second.batch_id], night.settings)
     assert night.states() == {"batched": 2, "succeeded": 2}
 
