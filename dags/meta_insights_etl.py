@@ -2,8 +2,10 @@
 
 ## What
 Asks Meta's Insights for every account that an API feeds, for the day of the run and the few days before it
-(`ads.restatement_days`), because conversions arrive late and Meta restates its numbers. Rows are merged by
-account, ad and day: running a day again changes only what Meta has changed. Breakdowns by placement, by age
+(`ads.restatement_days`), because conversions arrive late and Meta restates its numbers. Where nights were
+missed, the window begins that much earlier, so one run catches up on at most `ads.catch_up_days` of them;
+days it does not reach are named in its summary. Rows are merged by account, ad and day: running a day again
+changes only what Meta has changed. Breakdowns by placement, by age
 and gender, and by device are kept in `raw_data`; where their cells do not add up to the total, the rest is
 kept as a cell named `unallocated` and the run's summary says so. Imported accounts have nothing to fetch.
 
@@ -14,8 +16,9 @@ kept as a cell named `unallocated` and the run's summary says so. Imported accou
 - The database does not answer: see connection `nightshift_db`; clear the failed tasks when it is back.
 
 ## Can it wait?
-Until morning, yes: the next run fetches the last days again. After more than `ads.restatement_days` missed
-nights, run the missing days by hand with param `day`. Training and drift report work on what is there.
+Yes: the next run makes up for the nights that were missed, up to `ads.catch_up_days` of them. Where its
+summary names days that are still missing, run them by hand with param `day`, each run reaching
+`ads.restatement_days` back. Training and drift report work on what is there.
 """
 
 from __future__ import annotations
@@ -39,10 +42,17 @@ def meta_insights_etl() -> None:
     @task
     def choose_window(params: dict[str, Any], dag_run: Any) -> dict[str, str]:
         from include.config import thresholds
+        from include.db.ads import latest_day
+        from include.meta_ads.loading import window_to_fetch
+        from nightshift.connections import nightshift_engine
 
-        day = run_day(params, dag_run)
-        since = day - timedelta(days=thresholds().ads.restatement_days)
-        return {"since": since.isoformat(), "until": day.isoformat()}
+        settings = thresholds().ads
+        return window_to_fetch(
+            run_day(params, dag_run),
+            latest_day(nightshift_engine()),
+            restatement_days=settings.restatement_days,
+            catch_up_days=settings.catch_up_days,
+        )
 
     @task
     def list_accounts() -> list[list[str]]:

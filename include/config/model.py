@@ -22,6 +22,7 @@ class AdsThresholds(Section):
     """Meta insights."""
 
     restatement_days: PositiveInt
+    catch_up_days: PositiveInt
     breakdown_tolerance_usd: Decimal
     accounts_per_task: PositiveInt
     page_size: PositiveInt

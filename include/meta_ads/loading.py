@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -52,6 +52,34 @@ class WindowLoad:
             "mismatches": len(self.mismatches),
             "mismatches_shown": [str(mismatch) for mismatch in self.mismatches[:_SHOWN]],
         }
+
+
+def window_to_fetch(
+    day: date, latest: date | None, *, restatement_days: int, catch_up_days: int
+) -> dict[str, str]:
+    """The days to fetch in the night of `day`: what is new, and the days before it that may be restated.
+
+    Nights that were missed are made up for: the window reaches back to the days that could still be
+    restated when the last night ran. Which days it does not reach is said.
+
+    Args:
+        day: the last day to fetch.
+        latest: the newest day stored, `None` where there is none.
+        restatement_days: for how long Meta restates a day.
+        catch_up_days: how many missed nights are made up for at most.
+
+    Returns:
+        `since` and `until`, ISO days; `missed_since` and `missed_until` too where days stay missing.
+
+    >>> window_to_fetch(date(2026, 5, 9), date(2026, 5, 6), restatement_days=3, catch_up_days=28)
+    {'since': '2026-05-04', 'until': '2026-05-09'}
+    """
+    first_new = min(day, latest + timedelta(days=1)) if latest else day
+    reached = max(first_new, day - timedelta(days=catch_up_days))
+    window = {"since": reached - timedelta(days=restatement_days), "until": day}
+    if first_new < window["since"]:
+        window |= {"missed_since": first_new, "missed_until": window["since"] - timedelta(days=1)}
+    return {name: end.isoformat() for name, end in window.items()}
 
 
 def load_window(
@@ -102,7 +130,7 @@ def summarise(window: dict[str, str], loads: Sequence[dict[str, Any]]) -> dict[s
     """Add up the `counts` of several loads of one window and say in a sentence what was done.
 
     Args:
-        window: `since` and `until`, ISO days.
+        window: as `window_to_fetch` gave it.
         loads: one entry per load; none where no account is fed by an API.
     """
     total = {
@@ -117,6 +145,9 @@ def summarise(window: dict[str, str], loads: Sequence[dict[str, Any]]) -> dict[s
             f"{total['rows']:,} ad-days of {total['accounts']} accounts, {span}: {total['inserted']:,} new, "
             f"{total['changed']:,} restated"
         )
+        if "missed_since" in window:
+            missed = f"{window['missed_since']} to {window['missed_until']}"
+            summary += f"; still missing: {missed}, run those days by hand"
     shown = [sentence for load in loads for sentence in load["mismatches_shown"]][:_SHOWN]
     if shown:
         summary += f"; {total['mismatches']} breakdowns do not add up, the first: {shown[0]}"

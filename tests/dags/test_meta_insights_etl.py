@@ -44,6 +44,15 @@ def test_a_night_fetches_its_window_once_however_often_it_runs(db: Engine, sandb
     assert rows(db) == before
 
 
+def test_a_night_after_missed_ones_catches_up(db: Engine, sandbox: Any) -> None:
+    load_world(db, CONFIG)
+    done = run_dag("meta_insights_etl", day=(NIGHT + timedelta(days=9)).isoformat())
+    assert done.report["since"] == (NIGHT - timedelta(days=3)).isoformat()
+    with db.connect() as connection:
+        days = connection.execute(text("SELECT DISTINCT metric_date FROM ads.performance_metric")).scalars()
+        assert set(days) == {CONFIG.start + timedelta(days=n) for n in range(CONFIG.days + 10)}
+
+
 def test_with_imported_accounts_alone_there_is_nothing_to_fetch(
     db: Engine, sandbox: Any, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
@@ -12,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from include.config import thresholds
 from include.db import ads
+from include.meta_ads import loading as module
 from include.meta_ads.client import MetaClient
 from include.meta_ads.errors import (
     AccountsFailed,
@@ -21,7 +23,7 @@ from include.meta_ads.errors import (
     MetaTokenRefused,
     MetaUnreachable,
 )
-from include.meta_ads.loading import load_window, summarise
+from include.meta_ads.loading import load_window, summarise, window_to_fetch
 from include.simulator import SimulatedWorld, WorldConfig
 from include.simulator.loading import load_world
 
@@ -216,6 +218,41 @@ def test_nobody_listening_is_a_passing_failure(pauses: list[float]) -> None:
         pytest.raises(MetaUnreachable, match="ConnectError"),
     ):
         list(client.ad_accounts())
+
+
+@pytest.mark.parametrize(
+    ("latest", "since", "missed"),
+    [
+        (None, "2026-05-28", None),
+        (date(2026, 5, 30), "2026-05-28", None),
+        (date(2026, 5, 31), "2026-05-28", None),
+        (date(2026, 6, 9), "2026-05-28", None),
+        (date(2026, 5, 25), "2026-05-23", None),
+        (date(2026, 5, 20), "2026-05-18", None),
+        (date(2026, 5, 17), "2026-05-18", None),
+        (date(2026, 5, 16), "2026-05-18", ("2026-05-17", "2026-05-17")),
+        (date(2026, 4, 30), "2026-05-18", ("2026-05-01", "2026-05-17")),
+    ],
+)
+def test_missed_nights_are_made_up_for_up_to_a_number(
+    latest: date | None, since: str, missed: tuple[str, str] | None
+) -> None:
+    window = window_to_fetch(date(2026, 5, 31), latest, restatement_days=3, catch_up_days=10)
+    expected = {"since": since, "until": "2026-05-31"}
+    if missed:
+        expected |= {"missed_since": missed[0], "missed_until": missed[1]}
+    assert window == expected
+
+
+def test_days_that_stay_missing_are_said() -> None:
+    window = window_to_fetch(date(2026, 5, 31), date(2026, 4, 30), restatement_days=3, catch_up_days=10)
+    counts = {"accounts": 1, "rows": 9, "inserted": 9, "changed": 0, "mismatches": 0, "mismatches_shown": []}
+    told = summarise(window, [counts])
+    assert told["summary"].endswith("still missing: 2026-05-01 to 2026-05-17, run those days by hand")
+
+
+def test_the_example_in_the_documentation_holds() -> None:
+    assert doctest.testmod(module) == doctest.TestResults(failed=0, attempted=1)
 
 
 def test_the_summary_says_what_came_and_what_did_not_add_up() -> None:
