@@ -28,7 +28,7 @@ def test_without_the_variable_the_running_stack_is_asked(monkeypatch, tmp_path):
 
 def test_a_missing_connection_says_what_to_set(monkeypatch, tmp_path):
     monkeypatch.setenv("NIGHTSHIFT_VAR", str(tmp_path))
-    with pytest.raises(ConnectionMissing, match="export AIRFLOW_CONN_NOBODY as JSON.*make up"):
+    with pytest.raises(ConnectionMissing, match=r"export AIRFLOW_CONN_NOBODY as JSON.*make up"):
         connection("nobody")
 
 

@@ -31,7 +31,7 @@ def test_the_environment_wins_and_is_not_written_down(tmp_path):
 def test_a_damaged_file_is_never_overwritten(tmp_path, text):
     path = tmp_path / "secrets.json"
     path.write_text(text)
-    with pytest.raises(SecretsUnreadable, match="secrets.json"):
+    with pytest.raises(SecretsUnreadable, match=r"secrets\.json"):
         load_or_make_secrets(path, environ={})
     assert path.read_text() == text
 

@@ -16,7 +16,7 @@ def test_ports_come_from_their_variables(tmp_path):
 
 @pytest.mark.parametrize("text", ["eighty", "0", "65536", "-1", "80.5"])
 def test_what_is_no_port_is_refused_by_name(text):
-    with pytest.raises(PortUnusable, match="NIGHTSHIFT_AIRFLOW_PORT='.*' is not a port"):
+    with pytest.raises(PortUnusable, match=r"NIGHTSHIFT_AIRFLOW_PORT='.*' is not a port"):
         StackSettings.from_environment({"NIGHTSHIFT_AIRFLOW_PORT": text})
 
 
