@@ -72,6 +72,8 @@ class AnthropicBatchTrigger(BaseTrigger):
         pending, unknown = list(self.vendor_batch_ids), {}
         failures, error = 0, ""
         async with await self._client() as client:
+            # A failed look is our affair: retries of the SDK would only stretch what is tolerated.
+            client = client.with_options(max_retries=0)
             while True:
                 failed_round = False
                 for vendor_batch_id in list(pending):
@@ -115,10 +117,15 @@ class AnthropicBatchTrigger(BaseTrigger):
             self.log.info("the batches stay with the vendor: the task that waits again finds them")
             return
         progress = await asyncio.to_thread(import_module, "include.llm.progress")
+        errors = await asyncio.to_thread(import_module, "include.errors")
         async with await self._client() as client:
             for vendor_batch_id in self.vendor_batch_ids:
-                await progress.cancel_batch_async(client, vendor_batch_id)
-                self.log.info("batch %s: asked the vendor to stop", vendor_batch_id)
+                try:
+                    await progress.cancel_batch_async(client, vendor_batch_id)
+                except errors.NightshiftError as failure:
+                    self.log.error("batch %s goes on: %s", vendor_batch_id, failure)
+                else:
+                    self.log.info("batch %s: asked the vendor to stop", vendor_batch_id)
 
     async def _client(self) -> Any:
         connection: AnthropicConnection = await anthropic_connection_async(self.conn_id)

