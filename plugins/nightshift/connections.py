@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -93,13 +93,22 @@ async def anthropic_connection_async(conn_id: str) -> AnthropicConnection:
 def _anthropic(found: Connection) -> AnthropicConnection:
     if not found.password:
         raise ValueError(f"connection {found.conn_id} has no password: set it to the API key")
-    poll_seconds = found.extra_dejson.get("poll_seconds")
-    if poll_seconds is not None and not float(poll_seconds) > 0:
-        raise ValueError(
-            f"connection {found.conn_id}: extra poll_seconds is {poll_seconds}, but must be above 0"
-        )
     return AnthropicConnection(
         base_url=found.host or "",
         api_key=found.password,
-        poll_seconds=None if poll_seconds is None else float(poll_seconds),
+        poll_seconds=_seconds(found, found.extra_dejson.get("poll_seconds")),
     )
+
+
+def _seconds(found: Connection, poll_seconds: Any) -> float | None:
+    if poll_seconds is None:
+        return None
+    try:
+        seconds = float(poll_seconds)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not seconds > 0:
+        raise ValueError(
+            f"connection {found.conn_id}: extra poll_seconds is {poll_seconds!r}, but must be seconds above 0"
+        )
+    return seconds
