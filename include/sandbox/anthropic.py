@@ -155,7 +155,7 @@ async def _json_body(request: Request, most_bytes: int) -> Any:
             raise too_large
     try:
         return await run_in_threadpool(json.loads, body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _invalid("The request body is not valid JSON") from error
 
 

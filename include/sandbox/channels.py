@@ -89,11 +89,17 @@ class Workspace:
     def post(self, channel_id: str, body: dict[str, Any], thread_ts: str | None = None) -> str:
         """Store a message, as a reply when `thread_ts` names one; returns its `ts`.
 
+        A reply to a reply joins its thread: threads have one level.
+
         Raises:
             SlackRefused: thread_not_found.
         """
-        if thread_ts and self.message(channel_id, thread_ts) is None:
-            raise SlackRefused("thread_not_found")
+        if thread_ts:
+            query = "SELECT coalesce(thread_ts, ts) AS ts FROM message WHERE channel_id = ? AND ts = ?"
+            first = self._state.row(query, (channel_id, thread_ts))
+            if first is None:
+                raise SlackRefused("thread_not_found")
+            thread_ts = first["ts"]
         with self._state.writing() as db:
             newest = db.execute(
                 "SELECT max(ts) AS ts FROM message WHERE channel_id = ?", (channel_id,)

@@ -28,8 +28,7 @@ def require_loopback_host(request: Request) -> None:
     Raises:
         HTTPException: 403.
     """
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    if not is_loopback(host):
+    if not is_loopback(_host_name(request.headers.get("host", ""))):
         raise HTTPException(403, "this page is only served under a loopback name: use http://127.0.0.1:PORT/")
 
 
@@ -41,3 +40,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without its port; empty where it is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""

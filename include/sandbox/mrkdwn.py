@@ -24,7 +24,8 @@ EMPHASIS = (
 )
 ASIDE = re.compile("\x00(\\d+)\x00")
 QUOTED = re.compile(r"(?:^&gt;[^\n]*(?:\n|$))+", re.MULTILINE)
-DATE_TOKEN = re.compile(r"!date\^(\d+)\^")
+# Eleven digits reach the year 5138; more than twelve are no date any more, and fail in ways of their own.
+DATE_TOKEN = re.compile(r"!date\^(\d{1,11})\^")
 SAFE_SCHEMES = ("http", "https", "mailto")
 TRAILING = ".,;:!?)*_~'\""
 

@@ -32,6 +32,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:slack_sdk")
         ("<!here> <@U1> <#C1>", "@here @U1 #general"),
         ("<javascript:alert(1)|x>", "&lt;javascript:alert(1)|x&gt;"),
         ("<!date^0^{date}|long ago>", "long ago"),
+        ("<!date^0^{date}>", "1970-01-01 00:00 UTC"),
+        ("<!date^99999999999^{date}>", "5138-11-16 09:46 UTC"),
+        ("<!date^99999999999999999999^{date}>", "@date^99999999999999999999^{date}"),
     ],
 )
 def test_mrkdwn_is_rendered_and_escaped(text: str, html: str) -> None:
@@ -168,6 +171,15 @@ def test_a_message_no_rule_foresaw_does_not_take_the_page_down(
     assert "usual" in page
 
 
+def test_replies_to_replies_stay_in_one_thread(sandbox: SandboxServer, slack: WebClient) -> None:
+    posted = slack.chat_postMessage(channel="#x", text="first")
+    for n in range(120):
+        posted = slack.chat_postMessage(channel=posted["channel"], text=f"reply {n}", thread_ts=posted["ts"])
+    page = _page(sandbox, channel="x")
+    assert "120 replies" in page
+    assert "reply 119" in page
+
+
 def _png() -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -197,8 +209,8 @@ def test_an_uploaded_picture_is_shown_and_other_files_only_download(
 
 @pytest.mark.parametrize("path", ["/", "/slack/inbox", "/slack/files/F0/x"])
 def test_a_foreign_host_name_is_refused(sandbox: SandboxServer, path: str) -> None:
-    assert httpx.get(sandbox.url + path, headers={"host": "evil.example"}).status_code == 403
-    assert httpx.get(sandbox.url + path, headers={"host": "127.0.0.1.evil.example:1"}).status_code == 403
+    for foreign in ("evil.example", "127.0.0.1.evil.example:1", "127.0.0.1@evil.example", "[", ""):
+        assert httpx.get(sandbox.url + path, headers={"host": foreign}).status_code == 403
     assert httpx.get(sandbox.url + path, headers={"host": f"localhost:{sandbox.port}"}).status_code in (
         200,
         404,
