@@ -82,13 +82,9 @@ def _section(block: dict[str, Any], at: str) -> Complaints:
         yield at, "must define either `text` or `fields`"
     if "text" in block:
         yield from _text(block["text"], SECTION_TEXT, f"{at}/text")
-    fields = block.get("fields", [])
-    if not isinstance(fields, list) or ("fields" in block and not fields):
-        yield f"{at}/fields", "must be a non-empty array"
-    elif len(fields) > MOST_FIELDS:
-        yield f"{at}/fields", f"no more than {MOST_FIELDS} items allowed"
-    else:
-        for index, field in enumerate(fields):
+    if "fields" in block:
+        yield from _count(block["fields"], MOST_FIELDS, f"{at}/fields")
+        for index, field in enumerate(_listed(block["fields"])):
             yield from _text(field, FIELD_TEXT, f"{at}/fields/{index}")
     if "accessory" in block:
         yield from _element(block["accessory"], f"{at}/accessory", (*INTERACTIVE, "image"))
@@ -99,13 +95,8 @@ def _header(block: dict[str, Any], at: str) -> Complaints:
 
 
 def _context(block: dict[str, Any], at: str) -> Complaints:
-    elements = block.get("elements")
-    if not isinstance(elements, list) or not elements:
-        yield f"{at}/elements", "must be a non-empty array"
-        return
-    if len(elements) > MOST_CONTEXT_ELEMENTS:
-        yield f"{at}/elements", f"no more than {MOST_CONTEXT_ELEMENTS} items allowed"
-    for index, element in enumerate(elements):
+    yield from _count(block.get("elements"), MOST_CONTEXT_ELEMENTS, f"{at}/elements")
+    for index, element in enumerate(_listed(block.get("elements"))):
         here = f"{at}/elements/{index}"
         if isinstance(element, dict) and element.get("type") == "image":
             yield from _image(element, here)
@@ -114,14 +105,9 @@ def _context(block: dict[str, Any], at: str) -> Complaints:
 
 
 def _actions(block: dict[str, Any], at: str) -> Complaints:
-    elements = block.get("elements")
-    if not isinstance(elements, list) or not elements:
-        yield f"{at}/elements", "must be a non-empty array"
-        return
-    if len(elements) > MOST_ACTIONS:
-        yield f"{at}/elements", f"no more than {MOST_ACTIONS} items allowed"
+    yield from _count(block.get("elements"), MOST_ACTIONS, f"{at}/elements")
     seen: set[str] = set()
-    for index, element in enumerate(elements):
+    for index, element in enumerate(_listed(block.get("elements"))):
         yield from _element(element, f"{at}/elements/{index}", INTERACTIVE)
         action_id = element.get("action_id") if isinstance(element, dict) else None
         if action_id is not None and action_id in seen:
@@ -180,6 +166,17 @@ def _text(text: Any, most: int, at: str, kinds: tuple[str, ...] = TEXTS) -> Comp
     if text.get("type") not in kinds:
         yield f"{at}/type", f"must be one of: {', '.join(kinds)}"
     yield from _length(text.get("text"), most, f"{at}/text")
+
+
+def _count(items: Any, most: int, at: str) -> Complaints:
+    if not _listed(items):
+        yield at, "must be a non-empty array"
+    elif len(items) > most:
+        yield at, f"no more than {most} items allowed"
+
+
+def _listed(items: Any) -> list[Any]:
+    return items if isinstance(items, list) else []
 
 
 def _length(text: Any, most: int, at: str) -> Complaints:

@@ -206,17 +206,11 @@ class FaultTable:
                 "INSERT INTO served VALUES (?, ?, 1) ON CONFLICT (vendor, route) DO UPDATE SET n = n + 1",
                 (vendor, label),
             )
-            open_orders = db.execute(
-                "SELECT * FROM fault WHERE vendor = ? AND (times IS NULL OR fired < times) ORDER BY id",
-                (vendor,),
-            ).fetchall()
-            for row in open_orders:
+            for row in db.execute(OPEN_ORDERS, (vendor,)).fetchall():
                 if not _matches(row, method, path):
                     continue
                 fires = row["seen"] >= row["after"]
-                db.execute(
-                    "UPDATE fault SET seen = seen + 1, fired = fired + ? WHERE id = ?", (fires, row["id"])
-                )
+                db.execute(COUNT_FIRED, (fires, row["id"]))
                 if fires:
                     kind = FaultKind(row["kind"])
                     taken.append(Fault(kind, ARGUMENTS[kind].model_validate_json(row["args"])))

@@ -10,7 +10,6 @@ nothing after `as_of` is ever told.
 from __future__ import annotations
 
 import base64
-import hmac
 import json
 import threading
 from collections.abc import Callable, Iterable
@@ -20,6 +19,7 @@ from typing import Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
+from include.sandbox.credentials import presented_key, same_key
 from include.simulator import SimulatedWorld
 from include.simulator.config import MAX_DAYS
 from include.simulator.insights import BREAKDOWNS
@@ -167,8 +167,7 @@ def _answer(
 
 
 def _check_token(request: Request, api_key: str) -> None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(token.encode(), api_key.encode()):
+    if not same_key(presented_key(request), api_key):
         raise _Refusal(401, 190, "Invalid OAuth access token - Cannot parse access token")
 
 
