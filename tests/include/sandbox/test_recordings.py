@@ -118,7 +118,7 @@ def _check_headers(recorded: dict[str, Any], answered: httpx.Headers) -> None:
     assert len(answered["request-id"]) == len(recorded["request-id"][0])
 
 
-def test_the_client_polls_no_faster_than_the_recorded_header(claude: anthropic.Anthropic) -> None:
+def test_a_batch_under_way_says_when_to_look_again(claude: anthropic.Anthropic) -> None:
     batch = claude.messages.batches.create(
         requests=[{"custom_id": "a", "params": {"model": "claude-x", "max_tokens": 1, "messages": []}}]
     )
