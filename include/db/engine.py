@@ -26,6 +26,8 @@ def make_engine(url: str, *, statement_timeout_s: float = 600.0) -> Engine:
     return create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
+        # Errors go to logs and alerts; what was written or asked for does not.
+        hide_parameters=True,
         connect_args={
             "connect_timeout": 10,
             "application_name": "nightshift",
