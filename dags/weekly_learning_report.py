@@ -3,9 +3,9 @@
 ## What
 Reads the seven days that end on the day of the run: models trained, each against the version before; drift
 verdicts; what language models cost and batches saved; how the ads did; which hooks and creatives stand out.
-Posts one message with a chart to connection `slack_reports`, one per scope and last day: running it again for
-the same day posts nothing and returns the earlier message's `slack_ts`. A week in which nothing happened is said
-to be one.
+Posts one message with a chart to connection `slack_reports`, one per scope and last day: running it again
+for the same day posts nothing and returns the earlier message's `slack_ts`. A week in which nothing happened
+is said to be one.
 
 ## When it fails
 - *SlackRefused*: token or channel of connection `slack_reports` (password, and `channel` in extra); the

@@ -1,4 +1,4 @@
-"""The services that tests run against: a real PostgreSQL, MLflow and Airflow database, and the vendor sandbox.
+"""The services tests run against: a real PostgreSQL, MLflow and Airflow database, and the vendor sandbox.
 
 Each starts once per session, on first use, on free loopback ports and in a folder that goes away. The
 environment is set here, before any test imports Airflow, which reads its configuration once.
