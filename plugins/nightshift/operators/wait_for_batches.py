@@ -56,13 +56,20 @@ class WaitForBatches(BaseOperator):
             grace = timedelta(minutes=thresholds().llm.cancel_grace_minutes)
             self.log.warning("deadline passed: cancelling %s", ", ".join(event["pending"]))
             self._cancel(event["pending"])
-            self._wait(event["pending"], (datetime.now(UTC) + grace).isoformat(), "resume_after_cancelling")
+            until = (datetime.now(UTC) + grace).isoformat()
+            self._wait(event["pending"], until, "resume_after_cancelling", unknown=event["unknown"])
         return self._counts(event, cancelled=0)
 
-    def resume_after_cancelling(self, context: Context, event: dict[str, Any]) -> dict[str, int]:
-        """The same, when what was left has been cancelled: whatever has not ended now is left for later."""
+    def resume_after_cancelling(
+        self, context: Context, event: dict[str, Any], unknown: dict[str, str]
+    ) -> dict[str, int]:
+        """The same, when what was left has been cancelled: whatever has not ended now is left for later.
+
+        Args:
+            unknown: those the vendor did not know before that, with the reason.
+        """
         cancelled = event["ended"] + len(event["pending"]) + len(event["unknown"])
-        return self._counts(event, cancelled=cancelled)
+        return self._counts({**event, "unknown": unknown | event["unknown"]}, cancelled=cancelled)
 
     def _counts(self, event: dict[str, Any], *, cancelled: int) -> dict[str, int]:
         from include.llm.errors import VendorBusy
@@ -75,7 +82,7 @@ class WaitForBatches(BaseOperator):
         ended = len(self.batches["vendor_batch_ids"]) - pending - unknown
         return {"ended": ended, "cancelled": cancelled, "pending": pending, "unknown": unknown}
 
-    def _wait(self, vendor_batch_ids: list[str], until: str, then: str) -> NoReturn:
+    def _wait(self, vendor_batch_ids: list[str], until: str, then: str, **known: Any) -> NoReturn:
         from include.config import thresholds
         from nightshift.triggers.anthropic_batch import AnthropicBatchTrigger
 
@@ -89,6 +96,7 @@ class WaitForBatches(BaseOperator):
                 deadline=until,
             ),
             method_name=then,
+            kwargs=known,
         )
 
     def _cancel(self, vendor_batch_ids: list[str]) -> None:

@@ -16,8 +16,11 @@ def operator(*ids):
     return WaitForBatches(task_id="wait", batches=batches)
 
 
-def event(status, *pending, ended=0):
-    return {"status": status, "ended": ended, "pending": list(pending), "unknown": {}, "error": "HTTP 503"}
+def event(status, *pending, ended=0, unknown=None):
+    return {
+        "status": status, "ended": ended, "pending": list(pending), "unknown": unknown or {},
+        "error": "HTTP 503",
+    }  # fmt: skip
 
 
 def test_with_nothing_to_wait_for_it_does_not_defer():
@@ -47,16 +50,20 @@ def test_a_vendor_out_of_reach_is_tried_again():
 def test_past_the_deadline_what_is_left_is_cancelled_and_waited_for_a_little(sandbox):
     params = {"model": "claude-haiku-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "?"}]}
     client = anthropic.Anthropic(base_url=sandbox.anthropic_url, api_key=sandbox.api_key)
+    unknown = {"msgbatch_nobodys": "HTTP 404"}
     batch_id = client.messages.batches.create(requests=[{"custom_id": "a", "params": params}]).id
     with pytest.raises(TaskDeferred) as deferred:
-        operator("msgbatch_done", batch_id).resume({}, event("deadline", batch_id, ended=1))
+        operator("msgbatch_nobodys", batch_id).resume({}, event("deadline", batch_id, unknown=unknown))
     assert client.messages.batches.retrieve(batch_id).cancel_initiated_at is not None
     assert deferred.value.method_name == "resume_after_cancelling"
+    assert deferred.value.kwargs == {"unknown": unknown}
     _, arguments = deferred.value.trigger.serialize()
     assert arguments["vendor_batch_ids"] == [batch_id]
     assert datetime.fromisoformat(arguments["deadline"]) < datetime.now(UTC) + timedelta(hours=1)
 
 
 def test_what_has_not_ended_even_so_is_left_for_later():
-    done = operator("msgbatch_1", "msgbatch_2").resume_after_cancelling({}, event("deadline", "msgbatch_2"))
-    assert done == {"ended": 1, "cancelled": 1, "pending": 1, "unknown": 0}
+    waiting = operator("msgbatch_1", "msgbatch_2", "msgbatch_nobodys")
+    unknown = {"msgbatch_nobodys": "HTTP 404"}
+    done = waiting.resume_after_cancelling({}, event("deadline", "msgbatch_2"), unknown)
+    assert done == {"ended": 1, "cancelled": 1, "pending": 1, "unknown": 1}
