@@ -125,7 +125,6 @@ def airflow_environment(settings: StackSettings, secrets: dict[str, str]) -> dic
         ("logging", "base_log_folder"): settings.logs / "airflow",
         ("logging", "dag_processor_child_process_log_directory"): settings.logs / "airflow" / "dag_processor",
         ("scheduler", "enable_health_check"): False,
-        ("usage_data_collection", "enabled"): False,
     }
     variables = {
         f"AIRFLOW__{section}__{key}".upper(): str(value) for (section, key), value in options.items()
