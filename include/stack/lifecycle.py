@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +17,16 @@ from include.db.engine import make_engine
 from include.db.migrate import upgrade
 from include.errors import PermanentError, TransientError
 from include.stack import environment as env
-from include.stack.programs import SCRIPTS, Program, cluster, programs
+from include.stack.programs import SCRIPTS, Program, cluster, programs, write_redis_config
 from include.stack.secrets import load_or_make_secrets
 from include.stack.settings import REPOSITORY, StackSettings, require_free_ports
-from include.stack.supervision import WATCH, Supervisor, leftovers, sweep
+from include.stack.supervision import WATCH, Supervisor, leftovers
 
 Say = Callable[[str], None]
+
+# States of a program that the supervisor keeps up, and how long one that died may need to be back.
+_KEPT_UP = {"RUNNING", "STARTING", "BACKOFF"}
+_RECOVERY_S = 60.0
 
 
 class ProgramNotReady(TransientError):
@@ -61,40 +66,38 @@ class Stack:
         return Supervisor(self.settings)
 
 
-def start(stack: Stack, say: Say) -> None:
+def start(stack: Stack, say: Say) -> bool:
     """Bring every program up and healthy. A stack that is already up is left as it is.
 
     A run that was killed before is cleaned up first. On failure, everything started is stopped again.
+
+    Returns:
+        Whether it was this call that started it.
 
     Raises:
         StackBusy, PortUnusable, ProgramNotReady, ClusterNotMade: each says what to do.
     """
     with _exclusive(stack.settings):
-        if stack.supervisor.is_running() and _all_healthy(stack):
+        if _is_up(stack):
             say("already up")
-            return
+            return False
         if leftovers(stack.settings):
             say("a previous run was not stopped properly: cleaning up after it")
-            stop_unlocked(stack)
+            _stop(stack)
         require_free_ports(stack.settings)
         try:
             _start(stack, say)
         except BaseException:
             say("stopping what was started")
-            stop_unlocked(stack)
+            _stop(stack)
             raise
+    return True
 
 
 def stop(stack: Stack) -> None:
     """Stop everything in order. Nothing of the stack is running afterwards."""
     with _exclusive(stack.settings):
-        stop_unlocked(stack)
-
-
-def stop_unlocked(stack: Stack) -> None:
-    """`stop` for a caller that already holds the stack's lock."""
-    stack.supervisor.stop()
-    stack.settings.env_file.unlink(missing_ok=True)
+        _stop(stack)
 
 
 def status(stack: Stack) -> dict[str, str]:
@@ -109,6 +112,36 @@ def status(stack: Stack) -> dict[str, str]:
     return answer
 
 
+def _is_up(stack: Stack) -> bool:
+    """Whether everything runs and is well. What the supervisor is just restarting is waited for."""
+    deadline = time.monotonic() + _RECOVERY_S
+    while (states := set(stack.supervisor.states().values())) and states <= _KEPT_UP:
+        if all(program.is_healthy() for program in stack.programs):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.5)
+    return False
+
+
+def _stop(stack: Stack) -> None:
+    with _uninterrupted():
+        stack.supervisor.stop()
+    stack.settings.env_file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Deaf to a second Ctrl-C, a `kill`, a closed terminal: half a stop leaves half of it running."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    heard = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in heard.items():
+            signal.signal(number, handler)
+
+
 def _start(stack: Stack, say: Say) -> None:
     by_name = {program.name: program for program in stack.programs}
     supervisor, airflow = stack.supervisor, stack.settings.var / "airflow"
@@ -119,8 +152,13 @@ def _start(stack: Stack, say: Say) -> None:
         json.dumps({"admin": stack.secrets["airflow_password"]}),
     )
 
+    write_redis_config(stack.settings, stack.secrets)
     postgres = cluster(stack.settings, stack.secrets)
-    say("PostgreSQL" if (postgres.data / "PG_VERSION").exists() else "PostgreSQL (making its data folder)")
+    if (postgres.data / "PG_VERSION").exists():
+        say("PostgreSQL")
+    else:
+        say("PostgreSQL (making its data folder)")
+        _migration_mark(stack).unlink(missing_ok=True)
     postgres.make_if_absent()
     supervisor.start(stack.programs, stack.environment)
     supervisor.start_program("postgres")
@@ -159,7 +197,7 @@ def _start(stack: Stack, say: Say) -> None:
 
 def _migrate_airflow(stack: Stack) -> None:
     """`airflow db migrate`, skipped where this Airflow version has already done it on this database."""
-    done = stack.settings.run / f"airflow-{version('apache-airflow')}.migrated"
+    done = _migration_mark(stack)
     if done.exists():
         return
     log = stack.settings.logs / "airflow-db-migrate.log"
@@ -175,6 +213,10 @@ def _migrate_airflow(stack: Stack) -> None:
     if result.returncode:
         raise ProgramNotReady(f"Airflow could not prepare its database: see {log}")
     done.touch()
+
+
+def _migration_mark(stack: Stack) -> Path:
+    return stack.settings.run / f"airflow-{version('apache-airflow')}.migrated"
 
 
 def _wait_for(supervisor: Supervisor, program: Program, settings: StackSettings) -> None:
@@ -196,10 +238,6 @@ def _last_words(log: Path) -> str:
         return ""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return f" (last line: {lines[-1][:200]})" if lines else ""
-
-
-def _all_healthy(stack: Stack) -> bool:
-    return all(program.is_healthy() for program in stack.programs)
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -228,6 +266,3 @@ def _exclusive(settings: StackSettings) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
-
-
-__all__ = ["ProgramNotReady", "Stack", "StackBusy", "start", "status", "stop", "sweep"]

@@ -85,6 +85,9 @@ class Cluster:
             ClusterNotMade: `initdb` failed, or the folder holds something that is no PostgreSQL cluster.
         """
         if (self.data / "PG_VERSION").exists():
+            if self.system_user:
+                # The folder, or one above it, may have been moved or closed since.
+                ensure_prefix_permissions(self.data)
             return
         if self.data.exists() and any(self.data.iterdir()):
             raise ClusterNotMade(f"{self.data} is not a PostgreSQL data folder: move it away and start again")

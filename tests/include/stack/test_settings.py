@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from include.stack.settings import PORTS, PortUnusable, StackSettings, require_free_ports
+from include.stack.settings import PORTS, FolderUnusable, PortUnusable, StackSettings, require_free_ports
 
 
 def test_ports_come_from_their_variables(tmp_path):
@@ -35,3 +35,30 @@ def test_a_port_in_use_is_named_with_the_variable_that_moves_the_service(tmp_pat
         )
         with pytest.raises(PortUnusable, match=f"port {port}, which mlflow wants.*NIGHTSHIFT_MLFLOW_PORT"):
             require_free_ports(settings)
+
+
+def test_a_port_that_everybody_may_reach_counts_as_taken(tmp_path):
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("0.0.0.0", 0))  # noqa: S104 - what is tested
+        other.listen()
+        settings = StackSettings.from_environment(
+            {"NIGHTSHIFT_VAR": str(tmp_path), "NIGHTSHIFT_REDIS_PORT": str(other.getsockname()[1])}
+        )
+        with pytest.raises(PortUnusable, match="which redis wants, is in use"):
+            require_free_ports(settings)
+
+
+def test_one_folder_has_one_name_however_it_is_reached(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(tmp_path / "var")
+    monkeypatch.chdir(tmp_path)
+    spellings = (str(tmp_path / "var"), "var", "./other/../var", str(tmp_path / "link"))
+    assert {StackSettings.from_environment({"NIGHTSHIFT_VAR": s}).var for s in spellings} == {
+        (tmp_path / "var").resolve()
+    }
+
+
+@pytest.mark.parametrize("letter", ['"', "#", "%", ";", ":", "\\", "\n"])
+def test_a_folder_that_no_configuration_file_can_hold_is_refused(letter):
+    with pytest.raises(FolderUnusable, match="set NIGHTSHIFT_VAR to another"):
+        StackSettings.from_environment({"NIGHTSHIFT_VAR": f"a{letter}b"})
