@@ -1,4 +1,4 @@
-"""SQL of a batch's life: planned, posted, looked for, collected. Each transition is one statement.
+"""SQL of a batch's life: planned, posted, looked for, ended. Each transition is one statement.
 
 The states are drawn in the migration `0002_llm`. A statement names the state it starts from, so repeating it,
 or losing a race for it, changes nothing.
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import OperationalError
@@ -47,30 +47,6 @@ WHERE state = 'queued' AND provider = :provider AND model = :model AND queued_on
 ORDER BY priority DESC, request_id
 LIMIT :most
 FOR UPDATE OF request SKIP LOCKED
-""")
-
-_FINISH = text("""
-WITH said AS (
-    SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row(
-        custom_id text, outcome text, passing boolean, answer jsonb, usage jsonb, error text)
-), done AS (
-    UPDATE llm.llm_batch_item AS item
-    SET outcome = said.outcome, error = said.error,
-        request_state = CASE WHEN said.outcome = 'succeeded' THEN 'succeeded'
-                             WHEN said.passing AND request.attempts < :max_attempts THEN 'queued'
-                             ELSE 'failed' END
-    FROM said, llm.llm_request AS request
-    WHERE item.batch_id = :batch_id AND item.custom_id = said.custom_id AND item.outcome IS NULL
-      AND request.request_id = item.request_id
-    RETURNING item.request_id, item.request_state, said.answer, said.usage, said.error
-)
-UPDATE llm.llm_request AS request
-SET state = done.request_state, answer = done.answer, usage = done.usage, error = done.error,
-    batch_id = CASE done.request_state WHEN 'queued' THEN NULL ELSE request.batch_id END,
-    finished_at = CASE done.request_state WHEN 'queued' THEN NULL ELSE now() END
-FROM done
-WHERE request.request_id = done.request_id
-RETURNING request.request_id, request.state
 """)
 
 _REFUSE = text("""
@@ -124,15 +100,6 @@ class BatchRow:
     not_ours: tuple[str, ...]
     post_started_at: datetime | None
     submitted_at: datetime | None
-
-
-class Item(NamedTuple):
-    """An unfinished place in a batch."""
-
-    custom_id: str
-    request_id: int
-    attempt: int
-    purpose: str
 
 
 @contextmanager
@@ -326,74 +293,6 @@ def mark_ended(conn: Connection, batch_id: int, counts: Mapping[str, int], ended
         SET state = 'ended', vendor_counts = CAST(:counts AS jsonb), ended_at = coalesce(:ended_at, now())
         WHERE batch_id = :batch_id AND state = 'submitted'""")
     conn.execute(query, {"batch_id": batch_id, "counts": json.dumps(dict(counts)), "ended_at": ended_at})
-
-
-def unfinished_items(conn: Connection, batch_id: int, custom_ids: Sequence[str] | None = None) -> list[Item]:
-    """Places of a batch that have no outcome yet: those named, or all."""
-    query = text("""
-        SELECT item.custom_id, item.request_id, item.attempt, request.purpose
-        FROM llm.llm_batch_item AS item JOIN llm.llm_request AS request USING (request_id)
-        WHERE item.batch_id = :batch_id AND item.outcome IS NULL
-          AND (:everything OR item.custom_id = ANY(:custom_ids))""")
-    parameters = {
-        "batch_id": batch_id,
-        "everything": custom_ids is None,
-        "custom_ids": list(custom_ids or []),
-    }
-    return [Item(*row) for row in conn.execute(query, parameters)]
-
-
-def known_custom_ids(conn: Connection, batch_id: int, custom_ids: Sequence[str]) -> set[str]:
-    """Those of the ids that belong to this batch, finished or not."""
-    query = text("""
-        SELECT custom_id FROM llm.llm_batch_item
-        WHERE batch_id = :batch_id AND custom_id = ANY(:custom_ids)""")
-    return set(conn.execute(query, {"batch_id": batch_id, "custom_ids": list(custom_ids)}).scalars())
-
-
-def finish_items(
-    conn: Connection, batch_id: int, rows: Sequence[Mapping[str, Any]], *, max_attempts: int
-) -> list[tuple[int, str]]:
-    """Write the outcome of unfinished places and what their requests become by it.
-
-    Args:
-        rows: custom_id, outcome, passing (may be tried again), answer, usage, error.
-        max_attempts: a request that failed in passing this often has failed.
-
-    Returns:
-        (request_id, its new state) of those that were unfinished.
-    """
-    if not rows:
-        return []
-    parameters = {"batch_id": batch_id, "rows": json.dumps(list(rows)), "max_attempts": max_attempts}
-    return [(row.request_id, row.state) for row in conn.execute(_FINISH, parameters)]
-
-
-def quarantine(conn: Connection, batch_id: int, lines: Sequence[Mapping[str, str]]) -> None:
-    """Keep result lines nobody can use: line_hash, line, reason."""
-    if lines:
-        query = text("""
-            INSERT INTO llm.quarantined_line (batch_id, line_hash, line, reason)
-            VALUES (:batch_id, :line_hash, :line, :reason) ON CONFLICT DO NOTHING""")
-        conn.execute(query, [{"batch_id": batch_id, **line} for line in lines])
-
-
-def mark_collected(conn: Connection, batch_id: int) -> None:
-    """Everything the batch carried has an outcome."""
-    query = text("""
-        UPDATE llm.llm_batch SET state = 'collected', collected_at = now()
-        WHERE batch_id = :batch_id AND state = 'ended'
-          AND NOT EXISTS (SELECT FROM llm.llm_batch_item AS item
-                          WHERE item.batch_id = llm_batch.batch_id AND item.outcome IS NULL)""")
-    conn.execute(query, {"batch_id": batch_id})
-
-
-def outcome_counts(conn: Connection, batch_id: int) -> dict[str, int]:
-    """How many places of a batch ended how."""
-    query = text("""
-        SELECT outcome, count(*) AS places FROM llm.llm_batch_item
-        WHERE batch_id = :batch_id AND outcome IS NOT NULL GROUP BY outcome ORDER BY outcome""")
-    return {row.outcome: row.places for row in conn.execute(query, {"batch_id": batch_id})}
 
 
 def _batch(row: Row[Any]) -> BatchRow:

@@ -19,7 +19,9 @@ from include.config import Thresholds
 from include.config.model import Price
 from include.db import llm as llm_sql
 from include.db import llm_batches as sql
-from include.db.llm_batches import BatchRow, Item
+from include.db import llm_results as results_sql
+from include.db.llm_batches import BatchRow
+from include.db.llm_results import Item
 from include.errors import NightshiftError
 from include.llm import scoring
 from include.llm.costs import Answered, book
@@ -148,16 +150,16 @@ def _store_all(
             with engine.begin() as conn:
                 _store(conn, batch, group, price, settings.llm.max_attempts)
         with engine.connect() as conn:
-            if not sql.unfinished_items(conn, batch.batch_id):
+            if not results_sql.unfinished_items(conn, batch.batch_id):
                 break
     reason = "the vendor has deleted the results" if progress.archived else "no readable line in the results"
     with engine.begin() as conn:
         missing = [
             _row(item.custom_id, "missing", passing=True, error=reason)
-            for item in sql.unfinished_items(conn, batch.batch_id)
+            for item in results_sql.unfinished_items(conn, batch.batch_id)
         ]
-        sql.finish_items(conn, batch.batch_id, missing, max_attempts=settings.llm.max_attempts)
-        sql.mark_collected(conn, batch.batch_id)
+        results_sql.finish_items(conn, batch.batch_id, missing, max_attempts=settings.llm.max_attempts)
+        results_sql.mark_collected(conn, batch.batch_id)
 
 
 def _store(
@@ -169,21 +171,21 @@ def _store(
 ) -> None:
     results = {result.custom_id: result for result in group if isinstance(result, Result)}
     ids = list(results)
-    items = {item.custom_id: item for item in sql.unfinished_items(conn, batch.batch_id, ids)}
-    known = sql.known_custom_ids(conn, batch.batch_id, ids)
+    items = {item.custom_id: item for item in results_sql.unfinished_items(conn, batch.batch_id, ids)}
+    known = results_sql.known_custom_ids(conn, batch.batch_id, ids)
     strangers = [
         Unreadable(custom_id, "a custom_id that is not in this batch")
         for custom_id in ids
         if custom_id not in known
     ]
     unreadable = [line for line in group if isinstance(line, Unreadable)] + strangers
-    sql.quarantine(
+    results_sql.quarantine(
         conn,
         batch.batch_id,
         [{"line_hash": each.line_hash, "line": each.line, "reason": each.reason} for each in unreadable],
     )
     rows = [_judged(item, results[custom_id]) for custom_id, item in items.items()]
-    finished = sql.finish_items(conn, batch.batch_id, rows, max_attempts=max_attempts)
+    finished = results_sql.finish_items(conn, batch.batch_id, rows, max_attempts=max_attempts)
     answered = [
         Answered(item.request_id, item.attempt, usage)
         for custom_id, item in items.items()
@@ -235,5 +237,5 @@ def _groups(lines: Iterable[Result | Unreadable], size: int) -> Iterator[list[Re
 def _outcome(engine: Engine, batch_id: int) -> CollectedBatch:
     with engine.connect() as conn:
         return CollectedBatch(
-            batch_id, sql.get_batch(conn, batch_id).state, sql.outcome_counts(conn, batch_id)
+            batch_id, sql.get_batch(conn, batch_id).state, results_sql.outcome_counts(conn, batch_id)
         )
