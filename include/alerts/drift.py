@@ -24,7 +24,10 @@ _COLUMNS_SHOWN = 8
 _ACTIONS = {
     "no_action": "Nothing: the model stays as it is.",
     "alert": "Nothing by itself: have a look and decide whether to retrain.",
-    "retrain": "A new model is being trained on newer data; it comes in as challenger.",
+    "retrain": (
+        "Training on the newest data has been started. A new version arrives as challenger; "
+        "where the model has seen these data already, nothing changes."
+    ),
 }
 
 

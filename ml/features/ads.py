@@ -1,8 +1,9 @@
 """The ads feature set: one row per ad and day (or per ad, where an export has no dates).
 
-What is known before the day begins goes in: the creative's DNA, the campaign's budget, the weekday, the ad's
-age, and how the ad and its account did on *earlier* days. Nothing of the day itself does. The campaign is no
-feature: tomorrow's campaigns are new, and exports are compared campaign against campaign.
+What is known before the day begins goes in: the creative's DNA, the weekday, the ad's age, and how the ad and
+its account did on *earlier* days. Nothing of the day itself does. The campaign is no feature: tomorrow's
+campaigns are new, and exports are compared campaign against campaign. Nor is its budget, of which only
+today's value is known: beside a past day it would tell what happened since.
 """
 
 from collections.abc import Callable
@@ -64,7 +65,6 @@ AD_FEATURES: tuple[Feature, ...] = (
     Feature("weekday", "category", watched=False),
     Feature("duration_s", "number"),
     Feature("visual_tag_count", "number"),
-    Feature("log_daily_budget", "number"),
     Feature("ad_age_days", "number", watched=False),
     Feature("log_impressions_lag7", "number", watched=False),
     Feature("frequency_lag1", "number", watched=False),
@@ -182,8 +182,6 @@ def _of_the_ad(rows: pd.DataFrame) -> dict[str, pd.Series]:
         known["duration_s"] = rows["duration_s"]
     if "visual_tags" in rows:
         known["visual_tag_count"] = rows["visual_tags"].map(_count_of_tags)
-    if "daily_budget" in rows:
-        known["log_daily_budget"] = np.log1p(_number(rows["daily_budget"]).clip(lower=0))
     return known
 
 

@@ -55,7 +55,6 @@ def ad_rows(
                     "visual_pattern": None,
                     "duration_s": 10.0 + live % 20,
                     "visual_tags": [["face", "text"][: a % 3] for a in live],
-                    "daily_budget": 50.0,
                     "launched_on": [start + timedelta(days=int(launch[a])) for a in live],
                     "frequency": 1.2,
                     "age": None,

@@ -25,7 +25,7 @@ def test_it_says_what_moved_and_what_the_system_does_about_it() -> None:
     shown = json.dumps(message.blocks)
 
     assert message.text == "High drift in the data of all accounts: 5 of 12 columns moved"
-    assert "A new model is being trained" in shown
+    assert "Training on the newest data has been started" in shown
     assert "`column_7` and 4 more" in shown
     assert alert.report_url in shown
     assert alert.run_url in shown

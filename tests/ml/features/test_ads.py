@@ -76,7 +76,7 @@ def test_breakdown_cells_do_not_count_beside_their_total():
 def test_order_of_rows_and_types_of_the_driver_do_not_matter():
     rows = ad_rows(ads=12, days=6)
     mixed = rows.sample(frac=1, random_state=3).assign(
-        daily_budget=Decimal("50.00"),
+        spend=rows["spend"].map(lambda dollars: Decimal(str(dollars))),
         hook_type=rows["hook_type"].astype("string"),
         metric_date=pd.to_datetime(rows["metric_date"]),
     )
