@@ -21,6 +21,7 @@ help: ## what there is
 setup: $(READY) ## install everything into .venv (the other commands do this themselves)
 
 $(READY): requirements.txt requirements-dev.txt
+	@test -n "$(BASE_PYTHON)" || { echo "Nightshift needs Python 3.11 and found no Python: install it, or name one with BASE_PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Nightshift needs Python 3.11; found " + sys.version.split()[0] + ": install it, or name one with BASE_PYTHON=/path/to/python3.11")'
 	@echo "Installing into $(VENV) (once, some minutes)..."
 	@$(BASE_PYTHON) -m venv $(VENV)

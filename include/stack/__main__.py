@@ -1,6 +1,7 @@
 """`python -m include.stack COMMAND`: the front door of the local stack. `make` calls it; so can you."""
 
 import argparse
+import contextlib
 import signal
 import sys
 import time
@@ -58,16 +59,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _up(stack: Stack, _: argparse.Namespace) -> int:
     lifecycle.start(stack, _say)
-    _print_addresses(stack)
-    print("Ctrl-C stops everything.")
     try:
+        _print_addresses(stack)
+        print("Ctrl-C stops everything.", flush=True)
         while stack.supervisor.is_running():
             time.sleep(1)
+        _say("it was stopped from elsewhere")
     except KeyboardInterrupt:
         _say("stopping")
         raise
     finally:
-        _stop_uninterrupted(stack)
+        # Whoever is busy with a stack that is up is stopping it.
+        with contextlib.suppress(lifecycle.StackBusy):
+            lifecycle.stop(stack)
     return 0
 
 
@@ -93,20 +97,22 @@ def _status(stack: Stack, _: argparse.Namespace) -> int:
 
 def _nightly(stack: Stack, options: argparse.Namespace) -> int:
     plan = NightPlan.make(day=options.day, ads_export=options.ads_export, drift=options.drift)
-    was_up = stack.supervisor.is_running()
-    succeeded = False
+    began = time.monotonic()
+    # A stack that somebody else started is borrowed: it stays up whatever happens here.
+    started_here = lifecycle.start(stack, _say)
+    stop_afterwards = started_here and not options.keep
     try:
-        succeeded = run_night(stack, plan, _say)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) or not options.keep:
-            _say("stopping everything")
-            _stop_uninterrupted(stack)
+        succeeded = run_night(stack, plan, _say, began)
+        if options.keep:
+            _print_addresses(stack)
+            print("`make down` stops everything.")
+    except KeyboardInterrupt:
+        stop_afterwards = started_here
         raise
-    if options.keep:
-        _print_addresses(stack)
-        print("`make down` stops everything.")
-    elif not was_up:
-        _stop_uninterrupted(stack)
+    finally:
+        if stop_afterwards:
+            _say("stopping everything")
+            lifecycle.stop(stack)
     return 0 if succeeded else 1
 
 
@@ -121,19 +127,14 @@ def _print_addresses(stack: Stack) -> None:
     )
 
 
-def _stop_uninterrupted(stack: Stack) -> None:
-    """Stop, deaf to a second Ctrl-C, which would leave half of it running."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    lifecycle.stop(stack)
-
-
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
 def _say(text: str) -> None:
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+    # A terminal that was closed meanwhile must not keep anything from being stopped.
+    with contextlib.suppress(OSError):
+        print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
 if __name__ == "__main__":

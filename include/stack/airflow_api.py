@@ -13,6 +13,7 @@ from include.errors import PermanentError, TransientError
 
 FINAL_STATES = {"success", "failed"}
 _POLL_S = 1.5
+_RESTART_S = 60.0
 
 
 class AirflowRefused(PermanentError):
@@ -47,6 +48,7 @@ class TaskProgress:
     done: int
     total: int
     running: list[str]
+    failed: list[str]
 
 
 class AirflowApi:
@@ -97,14 +99,27 @@ class AirflowApi:
 
         Args:
             progress: called at every look with the run and how far its tasks are.
+
+        Raises:
+            AirflowUnreachable: it has not answered for a minute.
         """
-        deadline = time.monotonic() + timeout_s
+        answered = time.monotonic()
+        deadline = answered + timeout_s
         while True:
-            run = _dag_run(self._call("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}"))
-            tasks = self.tasks(run)
+            try:
+                run = _dag_run(self._call("GET", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}"))
+                tasks = self.tasks(run)
+            except AirflowUnreachable:
+                # The API may be restarting; the run goes on meanwhile.
+                if time.monotonic() - answered > _RESTART_S:
+                    raise
+                time.sleep(_POLL_S)
+                continue
+            answered = time.monotonic()
             done = [t for t in tasks if t["state"] in {"success", "skipped", "failed", "upstream_failed"}]
             running = [t["task_id"] for t in tasks if t["state"] in {"running", "deferred", "up_for_retry"}]
-            progress(run, TaskProgress(len(done), len(tasks), running))
+            failed = [t["task_id"] for t in tasks if t["state"] == "failed"]
+            progress(run, TaskProgress(len(done), len(tasks), running, failed))
             if run.state in FINAL_STATES or time.monotonic() > deadline:
                 return run
             time.sleep(_POLL_S)
@@ -156,6 +171,8 @@ class _TokenAuth(httpx.Auth):
         answer = yield httpx.Request(
             "POST", request.url.copy_with(raw_path=b"/auth/token"), json=self._credentials
         )
+        if answer.status_code >= 500:
+            raise AirflowUnreachable(f"Airflow answered the log-in with {answer.status_code}")
         if answer.status_code != 201:
             raise AirflowRefused(
                 f"Airflow did not accept user '{self._credentials['username']}' ({answer.status_code}): "

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from sqlalchemy import text
 
 from include.config import thresholds
-from include.config.connections import connection
+from include.db.ads import account_totals, simulated_world
 from include.db.engine import make_engine
 from include.errors import PermanentError, TransientError
-from include.stack import lifecycle
+from include.meta_ads.importer import account_id_of
 from include.stack.airflow_api import AirflowApi, DagRun
 from include.stack.lifecycle import Say, Stack
 from include.stack.night_screen import NightScreen
+from include.stack.programs import cluster
 from include.stack.settings import REPOSITORY
 
 DAGS = ("meta_insights_etl", "nightly_batch_api", "train_ctr_model", "drift_report", "weekly_learning_report")
@@ -36,6 +36,10 @@ class DataNotLoaded(PermanentError):
 
 class DagsNotReady(TransientError):
     """Airflow has not parsed the DAGs, or a DAG file does not import."""
+
+
+class SandboxUnreachable(TransientError):
+    """The vendor sandbox does not answer; its log is named."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +87,19 @@ class DagOutcome:
     did: dict[str, Any] = field(default_factory=dict)
 
 
-def run_night(stack: Stack, plan: NightPlan, say: Say) -> bool:
-    """Run the night and write `var/nightly/summary.json`. Returns whether every run succeeded.
+def run_night(stack: Stack, plan: NightPlan, say: Say, began: float) -> bool:
+    """Run the night on a stack that is up and write `var/nightly/summary.json`.
+
+    Args:
+        began: `time.monotonic()` from when the night counts, the start of the stack included.
+
+    Returns:
+        Whether every run succeeded.
 
     Raises:
-        DataNotLoaded, DagsNotReady, AirflowRefused, AirflowUnreachable: and what `lifecycle.start` raises.
+        DataNotLoaded, DagsNotReady, SandboxUnreachable, AirflowRefused, AirflowUnreachable.
     """
-    began, started_at = time.monotonic(), datetime.now(UTC)
-    lifecycle.start(stack, say)
+    started_at = datetime.now(UTC)
     imported = _load_data(stack, plan, say)
     scope = imported["account_id"] if imported else "all"
     slack_before = _slack_messages(stack)
@@ -169,18 +178,19 @@ def _wait_for_dags(airflow: AirflowApi) -> None:
 
 def _load_data(stack: Stack, plan: NightPlan, say: Say) -> dict[str, Any] | None:
     """Load what is absent. Returns account and totals of an imported export, `None` for the simulator."""
-    engine = make_engine(connection("nightshift_db").url)
+    # The stack's own database, whatever connection the caller's environment names.
+    engine = make_engine(cluster(stack.settings, stack.secrets).dsn("nightshift"))
     if plan.ads_export:
         say(f"importing {plan.ads_export}")
         _run_module(
             stack, "include.meta_ads.importer", str(plan.ads_export), "--account", str(plan.account_name)
         )
-        with engine.connect() as database:
-            totals = database.execute(_TOTALS, {"name": plan.account_name}).mappings().one()
-        return {**totals, "file": plan.ads_export.name}
-    with engine.connect() as database:
-        loaded = database.execute(text("SELECT 1 FROM ads.simulated_world LIMIT 1")).first()
-    if loaded:
+        (totals,) = account_totals(engine, account_id_of(str(plan.account_name)))
+        counted = {name: getattr(totals, name) for name in ("account_id", "rows", "impressions", "clicks")}
+        return {**counted, "spend": str(totals.spend), "file": plan.ads_export.name}
+    stored = simulated_world(engine)
+    # A change can still be planted in a platform that is loaded, once: it would rewrite the past again.
+    if stored and (stored["drift"] or not plan.drift):
         say("the simulated platform is already loaded")
         return None
     until = plan.day - timedelta(days=1)
@@ -194,15 +204,6 @@ def _load_data(stack: Stack, plan: NightPlan, say: Say) -> dict[str, Any] | None
         *(["--drift", "on"] if plan.drift else []),
     )
     return None
-
-
-_TOTALS = text("""
-    SELECT account.account_id, count(*) AS rows, sum(impressions)::bigint AS impressions,
-           sum(clicks)::bigint AS clicks, round(sum(spend), 2)::text AS spend
-    FROM ads.account JOIN ads.performance_metric USING (account_id)
-    WHERE account.name = :name AND account.source = 'export'
-    GROUP BY account.account_id
-""")
 
 
 def _run_module(stack: Stack, module: str, *arguments: str) -> None:
@@ -219,12 +220,17 @@ def _run_module(stack: Stack, module: str, *arguments: str) -> None:
 
 
 def _slack_messages(stack: Stack) -> int:
-    response = httpx.get(
-        stack.settings.url("sandbox") + "/control/state",
-        headers={"Authorization": f"Bearer {stack.secrets['sandbox_key']}"},
-        timeout=10,
-    )
-    response.raise_for_status()
+    try:
+        response = httpx.get(
+            stack.settings.url("sandbox") + "/control/state",
+            headers={"Authorization": f"Bearer {stack.secrets['sandbox_key']}"},
+            timeout=10,
+        )
+        response.raise_for_status()
+    except httpx.HTTPError as error:
+        raise SandboxUnreachable(
+            f"the vendor sandbox does not tell its state ({error}): see {stack.settings.logs / 'sandbox.log'}"
+        ) from error
     return sum(response.json()["slack"].values())
 
 

@@ -53,9 +53,9 @@ class NightScreen:
         """Take in one look at a run."""
         self._since.setdefault(name, time.monotonic())
         self._outcomes[name].state = run.state
-        doing = f"{tasks.done}/{tasks.total} tasks" + (
-            f", {', '.join(tasks.running)}" if tasks.running else ""
-        )
+        doing = f"{tasks.done}/{tasks.total} tasks"
+        doing += f", {', '.join(tasks.running)}" if tasks.running else ""
+        doing += f", failed: {', '.join(tasks.failed)}" if tasks.failed else ""
         if doing != self._doing.get(name):
             self._doing[name] = doing
             if not self._live and run.state == "running":
@@ -65,7 +65,7 @@ class NightScreen:
         """Take in a run's end."""
         outcome = self._outcomes[name]
         if not self._live:
-            self._say(f"{name}: {outcome.state} {outcome.did.get('summary', '')}")
+            self._say(f"{name}: {outcome.state}, {outcome.did.get('summary') or self._doing.get(name, '')}")
 
     def _table(self) -> Table:
         table = Table(title="The night", title_justify="left", expand=False)

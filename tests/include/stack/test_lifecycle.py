@@ -64,7 +64,27 @@ def listening_addresses(settings):
     }
 
 
-def test_the_stack_starts_survives_deaths_and_leaves_nothing(stack_env):
+def front_command(environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "include.stack", "up"],
+        env=environment,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def read_until(front, words):
+    said = ""
+    while words not in said:
+        line = front.stdout.readline()
+        assert line, said
+        said += line
+    return said
+
+
+def test_the_stack_starts_survives_deaths_and_leaves_nothing(stack_env, tmp_path):
     settings = StackSettings.from_environment(stack_env)
     supervisor = Supervisor(settings)
 
@@ -79,11 +99,22 @@ def test_the_stack_starts_survives_deaths_and_leaves_nothing(stack_env):
     command_lines = " ".join(" ".join(process.cmdline()) for process in leftovers(settings))
     assert not [name for name, value in secrets.items() if value in command_lines]
 
-    # A program that is killed comes back by itself.
+    # A night that borrows a stack leaves it up, also when it fails.
+    export = tmp_path / "export.csv"
+    export.write_text("nothing of use\n1\n")
+    night = run(stack_env, "nightly", "--ads-export", str(export))
+    assert night.returncode == 1
+    assert "export.csv, row 1: no column 'Impressions'" in night.stderr
+    assert supervisor.is_running()
+
+    # A program that is killed comes back by itself; a second start waits for it instead of starting anew.
     mlflow = next(p for p in leftovers(settings) if "mlflow" in " ".join(p.cmdline()))
+    others = {p for p in leftovers(settings) if "supervisor.supervisord" in " ".join(p.cmdline())}
     mlflow.send_signal(signal.SIGKILL)
     wait_for(lambda: not mlflow.is_running())
-    wait_for(lambda: set(run(stack_env, "status").stdout.split()[1::2]) == {"healthy"}, 90)
+    assert "already up" in run(stack_env, "start").stdout
+    assert all(p.is_running() for p in others)
+    assert set(run(stack_env, "status").stdout.split()[1::2]) == {"healthy"}
 
     # The supervisor is killed outright: its programs are orphans now, and the next start deals with them.
     orphans = leftovers(settings)
@@ -102,17 +133,24 @@ def test_the_stack_starts_survives_deaths_and_leaves_nothing(stack_env):
     assert not settings.env_file.exists()
 
 
-def test_ctrl_c_while_starting_leaves_nothing_running(stack_env):
+def test_a_start_that_is_killed_or_interrupted_leaves_nothing_in_the_way(stack_env):
     settings = StackSettings.from_environment(stack_env)
-    front = subprocess.Popen(
-        [sys.executable, "-m", "include.stack", "up"],
-        env=stack_env,
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    killed = front_command(stack_env)
+    read_until(killed, "vendor sandbox")
     wait_for(lambda: len(leftovers(settings)) > 3)
+    killed.kill()
+    killed.communicate()
+    assert len(leftovers(settings)) > 3
+
+    front = front_command(stack_env)
+    assert "cleaning up after it" in read_until(front, "vendor sandbox")
+    busy = run(stack_env, "start")
+    assert busy.returncode == 1
+    assert f"process {front.pid} is starting or stopping the stack" in busy.stderr
+    front.send_signal(signal.SIGINT)
+    # An impatient second Ctrl-C does not cut the stopping short.
+    read_until(front, "stopping what was started")
+    time.sleep(0.2)
     front.send_signal(signal.SIGINT)
     output, _ = front.communicate(timeout=90)
     assert front.returncode == 130, output
