@@ -12,35 +12,9 @@ from sqlalchemy import Engine, text
 from include.db import ads
 from include.meta_ads.errors import ExportRefused
 from include.meta_ads.export import read_export
-from include.meta_ads.importer import account_id_of, import_export, main
+from include.meta_ads.importer import import_export, main
 from include.meta_ads.table import SEPARATORS
-
-HEADER = (
-    "Reporting starts,Reporting ends,Campaign name,Ad name,Ad ID,"
-    "Impressions,Clicks (all),Amount spent (USD),Purchases"
-)
-ROW = '2026-05-04,2026-05-04,Spring,Ad one,120210000000000001,"1,234",12,"1,034.56",2'
-OTHER = "2026-05-04,2026-05-04,Spring,Ad two,120210000000000002,800,9,20.10,"
-
-KAG = (
-    "ad_id,xyz_campaign_id,fb_campaign_id,age,gender,interest,"
-    "Impressions,Clicks,Spent,Total_Conversion,Approved_Conversion"
-)
-
-
-def write(folder: Path, *lines: str, encoding: str = "utf-8", name: str = "export.csv") -> Path:
-    path = folder / name
-    path.write_bytes("\n".join(lines).encode(encoding))
-    return path
-
-
-def stored(db: Engine) -> list[tuple]:
-    with db.connect() as connection:
-        columns = (
-            "ad_id, metric_date, breakdown, impressions, clicks, spend, conversions, raw_data, fetched_at"
-        )
-        rows = connection.execute(text(f"SELECT {columns} FROM ads.performance_metric ORDER BY 1, 2, 3"))
-        return [tuple(row) for row in rows]
+from tests.include.meta_ads.exports import HEADER, KAG, OTHER, ROW, stored, write
 
 
 def test_the_real_export_arrives_with_the_totals_of_the_file(
@@ -355,49 +329,3 @@ def test_a_date_is_refused_for_a_file_that_has_days(db: Engine, tmp_path: Path) 
     file = write(tmp_path, "Day,Ad ID,Impressions,Clicks,Spent", "2026-05-04,1,3,2,1")
     with pytest.raises(ExportRefused, match="has column 'Day'"):
         import_export(db, file, "Acme", date(2026, 5, 4))
-
-
-@pytest.mark.parametrize("name", ["", "   ", "all", "x" * 101, "a\x01b", "\udcff", "㍱" * 100])
-def test_a_name_that_names_no_account_is_refused(name: str) -> None:
-    with pytest.raises(ExportRefused, match=r"--account|means all"):
-        account_id_of(name)
-
-
-def test_every_name_makes_an_id_that_a_model_can_be_named_after() -> None:
-    assert account_id_of("KAG_conversion_data") == "kag_conversion_data"
-    assert account_id_of("Café  Noir & Söhne") == "cafe-noir-sohne"
-    assert account_id_of("Кофе").startswith("account-")
-
-
-def test_an_account_that_an_api_feeds_is_not_imported_into(db: Engine, tmp_path: Path) -> None:
-    with db.begin() as connection:
-        ads.upsert_accounts(
-            connection, [{"account_id": "act_1", "name": "Northside Fitness", "source": "sandbox"}]
-        )
-    for name in ("northside fitness", "act_1"):
-        with pytest.raises(ExportRefused, match="fed by an API"):
-            import_export(db, write(tmp_path, HEADER, ROW), name)
-
-
-@pytest.mark.parametrize(
-    ("lines", "name", "reason"),
-    [
-        ([HEADER, ROW], "Acme!", "would share the id 'acme'"),
-        ([HEADER.replace("USD", "EUR"), ROW], "Acme", "in EUR, those of account 'Acme' in USD"),
-        ([HEADER + ",Age", ROW + ",25-34"], "Acme", "broken down by age, those of account 'Acme' by nothing"),
-        (["Ad ID,Impressions,Clicks,Spent", "1,3,2,1"], "Acme", "have no days"),
-        (
-            [HEADER.replace("Ad ID,", ""), ROW.replace("120210000000000001,", "")],
-            "Acme",
-            "told apart by campaign name and ad name, those of account 'Acme' by ad id",
-        ),
-    ],
-)
-def test_rows_that_do_not_fit_the_account_are_refused(
-    db: Engine, tmp_path: Path, lines: list[str], name: str, reason: str
-) -> None:
-    import_export(db, write(tmp_path, HEADER, ROW), "Acme")
-    before = stored(db)
-    with pytest.raises(ExportRefused, match=reason):
-        import_export(db, write(tmp_path, *lines), name)
-    assert stored(db) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -102,7 +103,9 @@ def test_a_run_with_retries_and_mapped_failures_makes_one_message(
     shown = json.dumps(message["blocks"], ensure_ascii=False)
     assert "always_fails failed" in message["text"]
     assert "`fetch` failed, in 3 mapped instances; 1 more task failed after it." in shown
-    assert "RuntimeError: shard 1: no answer from postgresql://***@db/x" in shown
+    # Whichever of them Airflow let fail first.
+    assert re.search(r"RuntimeError: shard [123]: no answer from postgresql://\*\*\*@db/x", shown)
+    assert shown.count("RuntimeError") == 1
     assert "hunter2" not in shown
     assert "more lines" not in shown
     assert "Yes, it is only a test." in shown
