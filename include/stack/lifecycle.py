@@ -25,7 +25,7 @@ from include.stack.supervision import WATCH, Supervisor, leftovers
 Say = Callable[[str], None]
 
 # States of a program that the supervisor keeps up, and how long one that died may need to be back.
-_KEPT_UP = {"RUNNING", "STARTING", "BACKOFF"}
+_KEPT_UP = {"RUNNING", "STARTING", "BACKOFF", "EXITED"}
 _RECOVERY_S = 60.0
 
 

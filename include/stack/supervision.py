@@ -195,6 +195,29 @@ def leftovers(settings: StackSettings) -> list[psutil.Process]:
     return found
 
 
+def end_orphaned_servers(settings: StackSettings) -> list[int]:
+    """End what a killed program left listening, which keeps the port from the one that replaces it.
+
+    Returns:
+        The ports that are free again.
+    """
+    freed = []
+    for process in leftovers(settings):
+        try:
+            # supervisord makes each program the leader of its group; a group without one is an orphan.
+            if psutil.pid_exists(os.getpgid(process.pid)):
+                continue
+            listening = {
+                c.laddr.port for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN
+            }
+            if ours := listening & set(settings.ports.values()):
+                process.kill()
+                freed += sorted(ours)
+        except (psutil.Error, OSError):
+            continue
+    return freed
+
+
 def _remember_session(settings: StackSettings, leader: int) -> None:
     (settings.run / "session").write_text(f"{leader} {psutil.Process(leader).create_time()}")
 

@@ -107,11 +107,15 @@ def test_the_stack_starts_survives_deaths_and_leaves_nothing(stack_env, tmp_path
     assert "export.csv, row 1: no column 'Impressions'" in night.stderr
     assert supervisor.is_running()
 
-    # A program that is killed comes back by itself; a second start waits for it instead of starting anew.
+    # A program that is killed comes back by itself, though its own child still holds the port; a second start
+    # waits for it instead of starting anew.
     mlflow = next(p for p in leftovers(settings) if "mlflow" in " ".join(p.cmdline()))
+    children = mlflow.children(recursive=True)
+    assert children
     others = {p for p in leftovers(settings) if "supervisor.supervisord" in " ".join(p.cmdline())}
     mlflow.send_signal(signal.SIGKILL)
     wait_for(lambda: not mlflow.is_running())
+    wait_for(lambda: not set(children) & set(leftovers(settings)))
     assert "already up" in run(stack_env, "start").stdout
     assert all(p.is_running() for p in others)
     assert set(run(stack_env, "status").stdout.split()[1::2]) == {"healthy"}
