@@ -71,8 +71,9 @@ def train_ctr_model() -> None:
 
     @task(inlets=[ADS_PERFORMANCE], outlets=[CTR_MODEL])
     def train_and_register(plan: dict[str, Any], outlet_events: Any) -> dict[str, Any]:
+        from include.config.commit import git_commit
         from nightshift.connections import mlflow_tracking_uri, nightshift_engine
-        from nightshift.train_model import git_commit, train_and_register
+        from nightshift.train_model import train_and_register
 
         trained = train_and_register(
             plan, engine=nightshift_engine(), tracking_uri=mlflow_tracking_uri(), git_commit=git_commit()

@@ -4,7 +4,6 @@ The same names are used in production (`.env.example`, `docker-compose.airflow.y
 """
 
 import json
-import subprocess
 from typing import Any
 
 from include.stack.settings import LOOPBACK, REPOSITORY, StackSettings
@@ -20,7 +19,6 @@ def stack_environment(settings: StackSettings, secrets: dict[str, str]) -> dict[
     return {
         MARKER: str(settings.var),
         "NIGHTSHIFT_VAR": str(settings.var),
-        "NIGHTSHIFT_GIT_COMMIT": git_commit(),
         "NIGHTSHIFT_SANDBOX_URL": settings.url("sandbox"),
         "NIGHTSHIFT_SANDBOX_KEY": secrets["sandbox_key"],
         "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}",
@@ -130,18 +128,3 @@ def airflow_environment(settings: StackSettings, secrets: dict[str, str]) -> dic
         f"AIRFLOW__{section}__{key}".upper(): str(value) for (section, key), value in options.items()
     }
     return variables | {"AIRFLOW_HOME": str(home)}
-
-
-def git_commit() -> str:
-    """The commit this working tree is at, `unknown` outside a repository."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return done.stdout.strip()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Sequence
 from datetime import date, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -174,24 +171,6 @@ def ctr_settings(values: CtrThresholds) -> CtrSettings:
         for name in ("min_rows", "min_clicks", "test_share", "validation_share", "seed")
     }
     return CtrSettings(**own, xgboost=XgboostSettings(**values.xgboost.model_dump()))
-
-
-def git_commit() -> str:
-    """The code that runs: NIGHTSHIFT_GIT_COMMIT (set in images), else what git says, else `unknown`."""
-    if commit := os.environ.get("NIGHTSHIFT_GIT_COMMIT"):
-        return commit
-    try:
-        said = subprocess.run(
-            ["git", "rev-parse", "HEAD"],  # noqa: S607
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return said.stdout.strip()
 
 
 def _plan(scope: str, day: date, since: date, trigger: str, reason: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from include.stack.environment import git_commit
+from include.config.commit import git_commit
 from include.stack.settings import StackSettings
 
 

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from nightshift.train_model import git_commit, plan_trainings, training_report
+from nightshift.train_model import plan_trainings, training_report
 
 DAY = date(2026, 3, 31)
 
@@ -64,10 +64,3 @@ def test_a_report_is_honest_about_a_useless_model_and_about_nothing_new():
     assert "NOT reliably better" in training_report([trained(beats_constant=False)])["summary"]
     assert "nothing changed" in training_report([trained(trained=False)])["summary"]
     assert training_report([trained(), trained(scope="kag", rows=6)])["rows"] == 1240
-
-
-def test_the_commit_comes_from_the_image_else_from_git(monkeypatch):
-    monkeypatch.setenv("NIGHTSHIFT_GIT_COMMIT", "abc")
-    assert git_commit() == "abc"
-    monkeypatch.delenv("NIGHTSHIFT_GIT_COMMIT")
-    assert git_commit() == "unknown" or len(git_commit()) == 40
