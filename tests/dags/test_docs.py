@@ -26,7 +26,7 @@ from airflow.sdk import Asset, Param, dag, task
     params={"most": Param(3, type="integer", minimum=1, maximum=9, description="sheep")},
 )
 def sheep():
-    @task(outlets=[Asset("nightshift://farm/sheep")])
+    @task(outlets=[Asset("nightshift://meadow/sheep")])
     def count():
         return 1
 
@@ -48,7 +48,7 @@ def test_a_dag_is_shown_with_when_tags_assets_tasks_params_and_its_words(tmp_pat
 
     for part in (
         "| [`sheep`](#sheep) | cron `5 4 * * 1-5` UTC | Counts sheep. | a, b |",
-        "- **Writes**: `nightshift://farm/sheep`",
+        "- **Writes**: `nightshift://meadow/sheep`",
         "- **Reads**: no asset",
         'nightshift_farm_sheep(["farm/sheep"])',
         "sheep --> nightshift_farm_sheep",
