@@ -73,7 +73,7 @@ lock: $(READY) ## compile requirements*.in into requirements*.txt
 	@for name in requirements requirements-dev; do \
 		{ echo "# The full lock, compiled from $$name.in by \`make lock\`. Installed with --no-deps: what it names is all there is."; \
 		  echo "# Left out on purpose: the nvidia-*, cuda-* and triton packages (gigabytes; the CPU paths do not use them)."; \
-		  $(VENV)/bin/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate $$name.in \
+		  $(VENV)/bin/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate --overrides requirements-overrides.txt $$name.in \
 			| grep -vE '^(nvidia-|cuda-|triton)'; } > $$name.txt.new; \
 		mv $$name.txt.new $$name.txt; done
 
