@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from include.sandbox.prompt_cache import Tokens
 from include.sandbox.schema_answers import Dice, fitting_value
 
 CHARACTERS_PER_TOKEN = 4
@@ -96,8 +97,11 @@ def input_tokens(params: dict[str, Any]) -> int:
     return total
 
 
-def message(params: dict[str, Any], given: Answer, *, message_id: str, service_tier: str) -> dict[str, Any]:
+def message(
+    params: dict[str, Any], given: Answer, tokens: Tokens, *, message_id: str, service_tier: str
+) -> dict[str, Any]:
     """The Message object the API sends for an answer; `service_tier` is 'standard' or 'batch'."""
+    written = tokens.cache_write_tokens + tokens.cache_write_1h_tokens
     return {
         "id": message_id,
         "type": "message",
@@ -107,11 +111,14 @@ def message(params: dict[str, Any], given: Answer, *, message_id: str, service_t
         "stop_reason": given.stop_reason,
         "stop_sequence": None,
         "usage": {
-            "input_tokens": given.input_tokens,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
-            "output_tokens": given.output_tokens,
+            "input_tokens": tokens.input_tokens,
+            "cache_creation_input_tokens": written,
+            "cache_read_input_tokens": tokens.cache_read_tokens,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": tokens.cache_write_tokens,
+                "ephemeral_1h_input_tokens": tokens.cache_write_1h_tokens,
+            },
+            "output_tokens": tokens.output_tokens,
             "service_tier": service_tier,
         },
     }

@@ -25,8 +25,10 @@ from include.sandbox.batches import (
     Misfortune,
 )
 from include.sandbox.credentials import presented_key, same_key
-from include.sandbox.faults import Expire, MalformedLine, PartialFailure, arguments_of
+from include.sandbox.faults import MalformedLine, arguments_of
+from include.sandbox.misfortunes import misfortune_of
 from include.sandbox.params import VendorError, flaw
+from include.sandbox.prompt_cache import PromptCache, bill
 from include.sandbox.schema_answers import SchemaUnsupported
 from include.sandbox.state import SandboxState, VirtualClock
 from include.sandbox.vendor_errors import anthropic_error
@@ -56,14 +58,14 @@ def anthropic_router(
 
     @router.post("/v1/messages")
     async def create_message(request: Request) -> Response:
-        params = await _json_body(request, MOST_MESSAGE_BYTES)
+        params = await json_body(request, MOST_MESSAGE_BYTES)
         given = await run_in_threadpool(_answer_live, state, clock, params)
         return _reply(given, pace.headers())
 
     @router.post("/v1/messages/batches")
     async def create_batch(request: Request) -> Response:
-        body = await _json_body(request, MOST_BATCH_BYTES)
-        misfortune = _misfortune(request)
+        body = await json_body(request, MOST_BATCH_BYTES)
+        misfortune = misfortune_of(request.state.faults, Misfortune())
         batch = await run_in_threadpool(lambda: ledger.create(_checked_requests(body), misfortune))
         return _reply(_wire(batch, request))
 
@@ -107,7 +109,7 @@ def anthropic_router(
         pages = ledger.results(batch)
         malformed = arguments_of(request.state.faults, MalformedLine)
         if malformed is not None:
-            pages = _with_broken_lines(pages, malformed.lines)
+            pages = with_broken_lines(pages, malformed.lines)
         disposition = {"content-disposition": f'attachment; filename="{batch_id}_results.jsonl"'}
         return StreamingResponse(pages, media_type="application/x-jsonl", headers=_headers(disposition))
 
@@ -142,7 +144,12 @@ class _Pace:
         }
 
 
-async def _json_body(request: Request, most_bytes: int) -> Any:
+async def json_body(request: Request, most_bytes: int) -> Any:
+    """The JSON a request carries.
+
+    Raises:
+        BatchRefused: it is none (400), or larger than `most_bytes` (413).
+    """
     too_large = BatchRefused(
         VendorError(413, "request_too_large", f"Request exceeds the maximum size of {most_bytes} bytes")
     )
@@ -169,11 +176,9 @@ def _answer_live(state: SandboxState, clock: VirtualClock, params: Any) -> dict[
         raise _invalid(str(unsupported)) from unsupported
     message_id = vendor_id("msg", secrets.token_hex(16))
     with state.writing() as db:
-        db.execute(
-            "INSERT INTO bill VALUES (?, 'live', ?, 1, ?, ?, ?)",
-            (message_id, params["model"], given.input_tokens, given.output_tokens, clock.now()),
-        )
-    return message(params, given, message_id=message_id, service_tier="standard")
+        tokens = PromptCache(db).charge_anthropic(params, given.input_tokens, given.output_tokens)
+        bill(db, message_id, "anthropic", "live", params["model"], 1, tokens, clock.now())
+    return message(params, given, tokens, message_id=message_id, service_tier="standard")
 
 
 def _checked_requests(body: Any) -> list[dict[str, Any]]:
@@ -213,20 +218,8 @@ def _check_request(index: int, request: Any) -> None:
         raise _invalid(f"requests.{index}.custom_id: String should match pattern '^[a-zA-Z0-9_-]{{1,64}}$'")
 
 
-def _misfortune(request: Request) -> Misfortune:
-    failing = arguments_of(request.state.faults, PartialFailure)
-    expiring = arguments_of(request.state.faults, Expire)
-    misfortune = Misfortune()
-    if failing is not None:
-        misfortune = Misfortune(errored_share=failing.share, error_type=failing.error_type)
-    if expiring is not None:
-        misfortune = Misfortune(
-            misfortune.errored_share, misfortune.error_type, expiring.share, expiring.after_seconds
-        )
-    return misfortune
-
-
-def _with_broken_lines(pages: Iterator[bytes], lines: int) -> Iterator[bytes]:
+def with_broken_lines(pages: Iterator[bytes], lines: int) -> Iterator[bytes]:
+    """Pages of lines whose first `lines` lines are cut in half."""
     left = lines
     for page in pages:
         if left <= 0:

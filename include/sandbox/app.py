@@ -17,6 +17,10 @@ from include.sandbox.faults import FaultTable
 from include.sandbox.gate import FaultGate
 from include.sandbox.inbox import PAGE_HEADERS, inbox_router, page_environment
 from include.sandbox.meta import meta_router
+from include.sandbox.openai import PREFIX as OPENAI
+from include.sandbox.openai import openai_router, worded
+from include.sandbox.openai_batches import OpenAIBatchLedger
+from include.sandbox.openai_files import OpenAIFiles
 from include.sandbox.slack import slack_router
 from include.sandbox.state import SandboxState, VirtualClock
 from include.sandbox.world import WorldProvider, world_of_database
@@ -25,6 +29,7 @@ DEFAULT_BATCH_SECONDS = 15.0
 STATE_FILE = "sandbox.sqlite3"
 VENDORS = (
     ("/anthropic", "Anthropic: Messages and Message Batches"),
+    ("/openai/v1", "OpenAI: Files, Batches, Chat Completions, Responses, Embeddings"),
     ("/slack/api/", "Slack: Web API (post, update, upload)"),
     ("/slack/services/T0/CHANNEL/KEY", "Slack: incoming webhook"),
     ("/meta", "Meta: ad accounts, ads and insights of the simulated world"),
@@ -67,6 +72,8 @@ def create_app(
     clock = VirtualClock(state)
     faults = FaultTable(state)
     ledger = BatchLedger(state, clock, batch_seconds)
+    files = OpenAIFiles(state, clock)
+    openai_ledger = OpenAIBatchLedger(state, clock, files, batch_seconds)
     workspace = Workspace(state, clock)
     workspace.open_channels()
     pages = page_environment()
@@ -78,12 +85,13 @@ def create_app(
 
     app = FastAPI(title="Nightshift vendor sandbox", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.clock = clock
-    app.add_exception_handler(BatchRefused, refused)
+    app.add_exception_handler(BatchRefused, _refusal)
     app.include_router(anthropic_router(state, clock, ledger, api_key))
+    app.include_router(openai_router(state, clock, files, openai_ledger, api_key))
     app.include_router(slack_router(workspace, api_key))
     app.include_router(inbox_router(workspace, pages))
     app.include_router(meta_router(world_provider or world_of_database(), api_key))
-    app.include_router(control_router(state, clock, faults, ledger, workspace, api_key))
+    app.include_router(control_router(state, clock, faults, ledger, openai_ledger, workspace, api_key))
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:
@@ -97,3 +105,10 @@ def create_app(
         return HTMLResponse(html, headers=PAGE_HEADERS)
 
     return FaultGate(app, faults)
+
+
+def _refusal(request: Request, error: Exception) -> Response:
+    """Each vendor words its own refusals."""
+    if isinstance(error, BatchRefused) and request.url.path.startswith(f"{OPENAI}/"):
+        return worded(error.error)
+    return refused(request, error)

@@ -18,6 +18,7 @@ from typing import Any
 
 from include.sandbox.answers import answer, message, vendor_id
 from include.sandbox.params import VendorError, flaw
+from include.sandbox.prompt_cache import PromptCache, Tokens, bill
 from include.sandbox.schema_answers import SchemaUnsupported
 from include.sandbox.state import SandboxState, VirtualClock
 
@@ -32,7 +33,9 @@ NEVER = 2.0
 COUNT_RESULTS = """
 SELECT CASE WHEN finish > :finished THEN :stopped WHEN failure IS NOT NULL THEN 'errored' ELSE 'succeeded' END
            AS outcome,
-       model, count(*) AS n, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens
+       model, count(*) AS n, sum(input_tokens) AS input_tokens,
+       sum(cache_write_tokens) AS cache_write_tokens, sum(cache_write_1h_tokens) AS cache_write_1h_tokens,
+       sum(cache_read_tokens) AS cache_read_tokens, sum(output_tokens) AS output_tokens
 FROM batch_request WHERE key BETWEEN :first AND :last GROUP BY outcome, model
 """
 
@@ -103,19 +106,21 @@ class BatchLedger:
         draw = random.Random(batch_id)
         positions = draw.sample(range(len(requests)), len(requests))
         # Worked out before the transaction, which other requests have to wait for.
-        stored_requests = [_stored(request, draw, misfortune) for request in requests]
+        drawn = [_drawn(request, draw, misfortune) for request in requests]
         with self._state.writing() as db:
-            stored = db.execute(
+            added = db.execute(
                 "INSERT INTO batch (id, size, created_at, work_seconds, ends_at) VALUES (?, ?, ?, ?, ?)"
                 " RETURNING seq",
                 (batch_id, len(requests), now, self.work_seconds, now + wait),
             )
-            seq: int = stored.fetchone()["seq"]
+            seq: int = added.fetchone()["seq"]
+            beginnings = PromptCache(db)
+            # In the order they were sent, so that the first of a kind is the one that writes.
+            stored = [_stored(request, one, beginnings) for request, one in zip(requests, drawn, strict=True)]
             rows = (
-                (seq * KEYS_PER_BATCH + position, *stored_requests[index])
-                for position, index in enumerate(positions)
+                (seq * KEYS_PER_BATCH + position, *stored[index]) for position, index in enumerate(positions)
             )
-            db.executemany("INSERT INTO batch_request VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            db.executemany("INSERT INTO batch_request VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         return self.get(batch_id)
 
     def get(self, batch_id: str) -> Batch:
@@ -187,8 +192,7 @@ class BatchLedger:
         first, last = _keys(batch.seq)
         while True:
             rows = self._state.rows(
-                "SELECT key, custom_id, finish, failure, params FROM batch_request"
-                " WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+                "SELECT * FROM batch_request WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
                 (first, last, RESULTS_PER_PAGE),
             )
             if not rows:
@@ -227,16 +231,15 @@ class BatchLedger:
             for part in db.execute(COUNT_RESULTS, asked).fetchall():
                 counts[part["outcome"]] += part["n"]
                 if part["outcome"] == "succeeded":
-                    db.execute(
-                        "INSERT INTO bill VALUES (?, 'batch', ?, ?, ?, ?, ?)",
-                        (
-                            row["id"],
-                            part["model"],
-                            part["n"],
-                            part["input_tokens"],
-                            part["output_tokens"],
-                            row["ends_at"],
-                        ),
+                    bill(
+                        db,
+                        row["id"],
+                        "anthropic",
+                        "batch",
+                        part["model"],
+                        part["n"],
+                        tokens_of(part),
+                        row["ends_at"],
                     )
             db.execute(
                 "UPDATE batch SET counts = ?, finished_share = ? WHERE seq = ?",
@@ -264,8 +267,17 @@ class BatchLedger:
         )
 
 
-def _stored(request: dict[str, Any], draw: random.Random, misfortune: Misfortune) -> tuple[Any, ...]:
-    """The columns of `batch_request` after its key."""
+@dataclass(frozen=True)
+class _Drawn:
+    """What becomes of a request, before its prompt's beginning is looked up."""
+
+    finish: float
+    failure: str | None
+    input_tokens: int
+    output_tokens: int
+
+
+def _drawn(request: dict[str, Any], draw: random.Random, misfortune: Misfortune) -> _Drawn:
     params = request["params"]
     finish = NEVER if draw.random() < misfortune.expired_share else draw.random()
     error = flaw(params, in_batch=True)
@@ -279,13 +291,33 @@ def _stored(request: dict[str, Any], draw: random.Random, misfortune: Misfortune
     if draw.random() < misfortune.errored_share:
         error = VendorError(500, misfortune.error_type, "This request failed on the sandbox's orders.")
     failure = None if error is None else json.dumps({"type": error.type, "message": error.message})
+    return _Drawn(finish, failure, *tokens)
+
+
+def _stored(request: dict[str, Any], drawn: _Drawn, beginnings: PromptCache) -> tuple[Any, ...]:
+    """The columns of `batch_request` after its key."""
+    params = request["params"]
+    tokens = Tokens(0, 0)
+    if drawn.failure is None:
+        tokens = beginnings.charge_anthropic(params, drawn.input_tokens, drawn.output_tokens)
     return (
         request["custom_id"],
         str(params.get("model", "")) if isinstance(params, dict) else "",
-        finish,
-        failure,
-        *tokens,
+        drawn.finish,
+        drawn.failure,
+        *tokens.columns(),
         json.dumps(params, separators=(",", ":")),
+    )
+
+
+def tokens_of(row: sqlite3.Row) -> Tokens:
+    """The tokens that a row of requests or sums holds."""
+    return Tokens(
+        input_tokens=row["input_tokens"],
+        output_tokens=row["output_tokens"],
+        cache_write_tokens=row["cache_write_tokens"],
+        cache_write_1h_tokens=row["cache_write_1h_tokens"],
+        cache_read_tokens=row["cache_read_tokens"],
     )
 
 
@@ -299,7 +331,7 @@ def _line(row: sqlite3.Row, batch: Batch, stopped: str) -> str:
     else:
         params = json.loads(row["params"])
         message_id = vendor_id("msg", f"{batch.id}:{row['key']}")
-        given = message(params, answer(params), message_id=message_id, service_tier="batch")
+        given = message(params, answer(params), tokens_of(row), message_id=message_id, service_tier="batch")
         result = {"type": "succeeded", "message": given}
     line = {"custom_id": row["custom_id"], "result": result}
     return json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -10,13 +10,27 @@ from include.sandbox.batches import BatchLedger
 from include.sandbox.channels import SlackRefused, Workspace
 from include.sandbox.credentials import presented_key, same_key
 from include.sandbox.faults import FaultOrder, FaultRefused, FaultTable
+from include.sandbox.openai_batches import OpenAIBatchLedger
 from include.sandbox.state import SandboxState, VirtualClock
 
 MOST_TOLD = 1_000
 BILL = """
-SELECT mode, model, sum(requests) AS requests, sum(input_tokens) AS input_tokens,
-       sum(output_tokens) AS output_tokens
-FROM bill GROUP BY mode, model ORDER BY mode, model
+SELECT vendor, mode, model, sum(requests) AS requests, sum(input_tokens) AS input_tokens,
+       sum(cache_write_tokens) AS cache_write_tokens, sum(cache_write_1h_tokens) AS cache_write_1h_tokens,
+       sum(cache_read_tokens) AS cache_read_tokens, sum(output_tokens) AS output_tokens
+FROM bill GROUP BY vendor, mode, model ORDER BY vendor, mode, model
+"""
+OPENAI_BATCHES = """
+SELECT count(*) AS created, coalesce(sum(size), 0) AS requests,
+       coalesce(sum(counts IS NOT NULL AND errors IS NULL AND NOT expiring AND cancelled_at IS NULL), 0)
+           AS completed,
+       coalesce(sum(counts IS NOT NULL AND errors IS NOT NULL), 0) AS failed,
+       coalesce(sum(counts IS NOT NULL AND expiring AND cancelled_at IS NULL), 0) AS expired,
+       coalesce(sum(counts IS NOT NULL AND cancelled_at IS NOT NULL), 0) AS cancelled
+FROM openai_batch
+"""
+OPENAI_FILES = """
+SELECT count(*) AS uploaded, coalesce(sum(deleted), 0) AS deleted FROM openai_file
 """
 BATCHES = """
 SELECT count(*) AS created, coalesce(sum(size), 0) AS requests, coalesce(sum(deleted), 0) AS deleted,
@@ -38,6 +52,7 @@ def control_router(
     clock: VirtualClock,
     faults: FaultTable,
     ledger: BatchLedger,
+    openai_ledger: OpenAIBatchLedger,
     workspace: Workspace,
     api_key: str,
 ) -> APIRouter:
@@ -86,13 +101,16 @@ def control_router(
     @router.get("/state")
     def read_state() -> dict[str, Any]:
         ledger.settle_due()
-        requests: dict[str, dict[str, int]] = {"anthropic": {}, "slack": {}, "meta": {}}
+        openai_ledger.settle_due()
+        requests: dict[str, dict[str, int]] = {"anthropic": {}, "openai": {}, "slack": {}, "meta": {}}
         for row in state.rows("SELECT * FROM served ORDER BY vendor, route"):
             requests[row["vendor"]][row["route"]] = row["n"]
         return {
             "clock": _time(clock),
             "requests": requests,
             "batches": dict(state.rows(BATCHES)[0]),
+            "openai_batches": dict(state.rows(OPENAI_BATCHES)[0]),
+            "openai_files": dict(state.rows(OPENAI_FILES)[0]),
             "bill": [dict(row) for row in state.rows(BILL)],
             "slack": {channel.name: channel.messages for channel in workspace.channels()},
             "faults": faults.listed(),

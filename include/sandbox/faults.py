@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from include.sandbox.state import SandboxState
 
-Vendor = Literal["anthropic", "slack", "meta"]
+Vendor = Literal["anthropic", "openai", "slack", "meta"]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -31,17 +31,23 @@ class FaultKind(StrEnum):
     MALFORMED_LINE = "malformed_line"
     PARTIAL_FAILURE = "partial_failure"
     EXPIRE = "expire"
+    TOKEN_LIMIT = "token_limit"  # noqa: S105 - no password, a quota
+    EMPTY_FILE_IDS = "empty_file_ids"
 
 
 ENDS_THE_REQUEST = {FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR, FaultKind.DROP_RESPONSE}
-CREATE_BATCH = "POST /v1/messages/batches"
 OPEN_ORDERS = "SELECT * FROM fault WHERE vendor = ? AND (times IS NULL OR fired < times) ORDER BY id"
 COUNT_FIRED = "UPDATE fault SET seen = seen + 1, fired = fired + ? WHERE id = ?"
-BATCH_RESULTS = "GET /v1/messages/batches/*/results"
+# The one route of each vendor that can suffer it.
 ONLY_ON = {
-    FaultKind.MALFORMED_LINE: BATCH_RESULTS,
-    FaultKind.PARTIAL_FAILURE: CREATE_BATCH,
-    FaultKind.EXPIRE: CREATE_BATCH,
+    FaultKind.MALFORMED_LINE: {
+        "anthropic": "GET /v1/messages/batches/*/results",
+        "openai": "GET /v1/files/*/content",
+    },
+    FaultKind.PARTIAL_FAILURE: {"anthropic": "POST /v1/messages/batches", "openai": "POST /v1/batches"},
+    FaultKind.EXPIRE: {"anthropic": "POST /v1/messages/batches", "openai": "POST /v1/batches"},
+    FaultKind.TOKEN_LIMIT: {"openai": "POST /v1/batches"},
+    FaultKind.EMPTY_FILE_IDS: {"openai": "POST /v1/batches"},
 }
 
 
@@ -90,10 +96,10 @@ class MalformedLine(Arguments):
 
 
 class PartialFailure(Arguments):
-    """A `share` of the batch's requests ends `errored` with `error_type`."""
+    """A `share` of the batch's requests fails with `error_type`, by default what the vendor calls its own."""
 
     share: Share = 0.5
-    error_type: str = "overloaded_error"
+    error_type: str | None = None
 
 
 class Expire(Arguments):
@@ -101,6 +107,14 @@ class Expire(Arguments):
 
     share: Share = 1.0
     after_seconds: Annotated[float, Field(gt=0)] = 24 * 3600.0
+
+
+class TokenLimit(Arguments):
+    """The batch is accepted, and fails while it is validated: too many tokens are enqueued already."""
+
+
+class EmptyFileIds(Arguments):
+    """File ids that other batches have as null are empty strings."""
 
 
 ARGUMENTS: dict[FaultKind, type[Arguments]] = {
@@ -112,6 +126,8 @@ ARGUMENTS: dict[FaultKind, type[Arguments]] = {
     FaultKind.MALFORMED_LINE: MalformedLine,
     FaultKind.PARTIAL_FAILURE: PartialFailure,
     FaultKind.EXPIRE: Expire,
+    FaultKind.TOKEN_LIMIT: TokenLimit,
+    FaultKind.EMPTY_FILE_IDS: EmptyFileIds,
 }
 
 
@@ -159,8 +175,9 @@ class FaultTable:
         Raises:
             FaultRefused: the route is no route, the arguments do not fit, or this vendor has no such trouble.
         """
-        if wanted.kind in ONLY_ON and wanted.vendor != "anthropic":
-            raise FaultRefused(f"{wanted.kind}: only the batches of 'anthropic' can suffer this")
+        if wanted.kind in ONLY_ON and wanted.vendor not in ONLY_ON[wanted.kind]:
+            can = " or ".join(f"'{vendor}'" for vendor in ONLY_ON[wanted.kind])
+            raise FaultRefused(f"{wanted.kind}: only the batches of {can} can suffer this")
         if wanted.route != "*" and not re.fullmatch(r"(?:\*|[A-Z]+) /\S*", wanted.route):
             raise FaultRefused(f"route '{wanted.route}': give 'METHOD /path' or '*'")
         try:
@@ -226,9 +243,10 @@ def arguments_of(faults: Iterable[Fault], kind: type[Arguments]) -> Any:
 
 def _matches(row: sqlite3.Row, method: str, path: str) -> bool:
     kind = FaultKind(row["kind"])
-    if kind in ONLY_ON and not _route_matches(ONLY_ON[kind], "anthropic", method, path):
+    vendor = row["vendor"]
+    if kind in ONLY_ON and not _route_matches(ONLY_ON[kind][vendor], vendor, method, path):
         return False
-    return row["route"] == "*" or _route_matches(row["route"], row["vendor"], method, path)
+    return row["route"] == "*" or _route_matches(row["route"], vendor, method, path)
 
 
 def _route_matches(route: str, vendor: str, method: str, path: str) -> bool:

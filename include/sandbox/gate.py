@@ -29,6 +29,7 @@ from include.sandbox.vendor_errors import VendorReply, failure_reply
 
 VENDOR_BASES = {
     "/anthropic": "anthropic",
+    "/openai": "openai",
     "/slack/api": "slack",
     "/slack/services": "slack",
     "/slack/upload": "slack",

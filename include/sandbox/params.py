@@ -13,11 +13,12 @@ MODEL_PREFIX = "claude-"
 
 @dataclass(frozen=True)
 class VendorError:
-    """An error as the vendor words it: its HTTP status, its type, its message."""
+    """An error as the vendor words it: its HTTP status, its type, its message, the parameter it is about."""
 
     status: int
     type: str
     message: str
+    param: str | None = None
 
 
 def flaw(params: Any, *, in_batch: bool) -> VendorError | None:

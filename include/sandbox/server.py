@@ -78,6 +78,11 @@ class SandboxServer:
         return f"{self.url}/anthropic"
 
     @property
+    def openai_url(self) -> str:
+        """The base URL for OpenAI's SDK."""
+        return f"{self.url}/openai/v1"
+
+    @property
     def slack_url(self) -> str:
         """The base URL for Slack's SDK."""
         return f"{self.url}/slack/api/"

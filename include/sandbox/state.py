@@ -7,7 +7,7 @@ stored delays other writers, but neither fails them nor holds up readers. Commit
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,35 @@ CREATE TABLE IF NOT EXISTS batch (
 -- key = batch.seq * 1,000,000 + a random position: reading by key is reading a batch in no useful order.
 CREATE TABLE IF NOT EXISTS batch_request (
     key INTEGER PRIMARY KEY, custom_id TEXT NOT NULL, model TEXT, finish REAL NOT NULL, failure TEXT,
-    input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, params TEXT NOT NULL
+    input_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
+    cache_write_1h_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL, params TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS openai_file (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, filename TEXT NOT NULL,
+    bytes INTEGER NOT NULL, created_at REAL NOT NULL, expires_at REAL, deleted INTEGER NOT NULL DEFAULT 0
+);
+-- `output_id` and `error_id` are given out when the batch has ended and has such lines.
+CREATE TABLE IF NOT EXISTS openai_batch (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, endpoint TEXT NOT NULL,
+    file_id TEXT NOT NULL, size INTEGER NOT NULL, model TEXT NOT NULL, metadata TEXT,
+    created_at REAL NOT NULL, work_seconds REAL NOT NULL, ends_at REAL NOT NULL, expiring INTEGER NOT NULL,
+    errors TEXT, output_seconds REAL NOT NULL, empty_ids INTEGER NOT NULL,
+    cancelled_at REAL, finished_share REAL, counts TEXT, usage TEXT, output_id TEXT, error_id TEXT
+);
+-- key as above; the request itself stays in its file, `length` bytes from `start` on.
+CREATE TABLE IF NOT EXISTS openai_request (
+    key INTEGER PRIMARY KEY, custom_id TEXT NOT NULL, finish REAL NOT NULL, failure TEXT,
+    input_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
+    cache_write_1h_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS prompt_beginning (digest TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS bill (
-    source TEXT NOT NULL, mode TEXT NOT NULL, model TEXT NOT NULL, requests INTEGER NOT NULL,
-    input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL, booked_at REAL NOT NULL,
-    PRIMARY KEY (source, model)
+    source TEXT NOT NULL, vendor TEXT NOT NULL, mode TEXT NOT NULL, model TEXT NOT NULL,
+    requests INTEGER NOT NULL, input_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL,
+    cache_write_1h_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL, booked_at REAL NOT NULL, PRIMARY KEY (source, model)
 );
 CREATE TABLE IF NOT EXISTS channel (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS message (
@@ -49,7 +72,12 @@ CREATE TABLE IF NOT EXISTS upload (
     title TEXT, alt_text TEXT, content BLOB, shared_at REAL
 );
 """
-TABLES = ("setting", "served", "fault", "batch", "batch_request", "bill", "channel", "message", "upload")
+TABLES = (
+    "setting", "served", "fault", "batch", "batch_request", "openai_file", "openai_batch", "openai_request",
+    "prompt_beginning", "bill", "channel", "message", "upload",
+)  # fmt: skip
+# Raised whenever a table changes. What an older version left behind is forgotten: it was all pretended.
+SCHEMA_VERSION = 2
 
 
 class StateUnusable(PermanentError):
@@ -73,19 +101,21 @@ class SandboxState:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = _opened(path)
+            _forget_older(self._writer)
             self._writer.executescript(SCHEMA)
+            self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             self._reader = _opened(path)
         except (OSError, sqlite3.Error) as error:
             raise StateUnusable(
                 f"sandbox state {path}: {error}; give another folder with --state, or remove this file"
             ) from error
 
-    def rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def rows(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
         """All rows of a query over what is committed."""
         with self._readers_turn:
             return self._reader.execute(query, values).fetchall()
 
-    def row(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
+    def row(self, query: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> sqlite3.Row | None:
         """The first row of a query over what is committed, or None."""
         return next(iter(self.rows(query, values)), None)
 
@@ -103,11 +133,20 @@ class SandboxState:
                     self._writer.execute("ROLLBACK")
                 raise
 
+    @property
+    def files(self) -> Path:
+        """The folder of uploaded files, which are too large for the database."""
+        folder = self.path.with_suffix(".files")
+        folder.mkdir(exist_ok=True)
+        return folder
+
     def clear(self) -> None:
-        """Empty every table."""
+        """Empty every table and forget the files."""
         with self.writing() as db:
             for table in TABLES:
                 db.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the constant above
+        for file in self.files.iterdir():
+            file.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file; the object is of no use afterwards."""
@@ -154,6 +193,14 @@ class VirtualClock:
     def reset(self) -> None:
         """Forget the offset held in memory, after the state was cleared."""
         self._offset = None
+
+
+def _forget_older(db: sqlite3.Connection) -> None:
+    if db.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION:
+        return
+    for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        if table in TABLES:
+            db.execute(f"DROP TABLE {table}")
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -31,6 +31,23 @@ def anthropic_error(type_: str, message: str, request_id: str) -> dict[str, Any]
     return {"type": "error", "error": {"type": type_, "message": message}, "request_id": request_id}
 
 
+OPENAI_TYPES = {
+    400: ("invalid_request_error", None),
+    401: ("invalid_request_error", "invalid_api_key"),
+    404: ("invalid_request_error", "model_not_found"),
+    413: ("invalid_request_error", "request_too_large"),
+    429: ("requests", "rate_limit_exceeded"),
+}
+
+
+def openai_error(
+    status: int, message: str, code: str | None = None, param: str | None = None
+) -> dict[str, Any]:
+    """The body of an error of OpenAI's API; `code` where it differs from the usual one of the status."""
+    type_, usual = OPENAI_TYPES.get(status, ("server_error", None))
+    return {"error": {"message": message, "type": type_, "param": param, "code": code or usual}}
+
+
 def failure_reply(vendor: str, status: int, request_id: str, retry_after: float | None = None) -> VendorReply:
     """What `vendor` answers when it fails with `status`; 429 is its rate limit.
 
@@ -44,6 +61,13 @@ def failure_reply(vendor: str, status: int, request_id: str, retry_after: float 
         return VendorReply(
             status, anthropic_error(type_, message, request_id), {**headers, "request-id": request_id}
         )
+    if vendor == "openai":
+        message = (
+            "Rate limit reached. Please try again later."
+            if status == 429
+            else ("The server had an error while processing your request. Sorry about that!")
+        )
+        return VendorReply(status, openai_error(status, message), {**headers, "x-request-id": request_id})
     if vendor == "slack":
         error = "ratelimited" if status == 429 else "internal_error"
         return VendorReply(status, {"ok": False, "error": error}, headers)

@@ -63,6 +63,12 @@ def connections(settings: StackSettings, secrets: dict[str, str]) -> dict[str, s
             "password": key,
             "extra": {"poll_seconds": 2},
         },
+        "openai_default": {
+            "conn_type": "openai",
+            "host": f"{sandbox}/openai/v1",
+            "password": key,
+            "extra": {"poll_seconds": 2},
+        },
         "meta_ads_default": {"conn_type": "http", "host": f"{sandbox}/meta", "password": key},
         "slack_alerts": slack
         | {"extra": {"base_url": f"{sandbox}/slack/api/", "channel": "#nightshift-alerts"}},

@@ -199,4 +199,28 @@ def test_the_bill_is_the_sum_of_what_the_results_say(
             usage = line.result.message.usage
             spent.update(requests=1, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
     assert 0 < spent["requests"] < 50
-    assert state(sandbox)["bill"] == [{"mode": "batch", "model": "claude-haiku-4-5", **spent}]
+    (told,) = state(sandbox)["bill"]
+    assert (told["vendor"], told["mode"], told["model"]) == ("anthropic", "batch", "claude-haiku-4-5")
+    assert {name: told[name] for name in spent} == spent
+
+
+def test_a_marked_beginning_is_written_once_and_read_afterwards(
+    sandbox: SandboxServer, claude: anthropic.Anthropic
+) -> None:
+    rubric = [{"type": "text", "text": "Judge by the rubric. " * 300, "cache_control": {"type": "ephemeral"}}]
+    asked: list[Any] = [
+        {"custom_id": f"r{n}", "params": question(f"Question {n}", system=rubric)} for n in range(4)
+    ]
+    batch = claude.messages.batches.create(requests=asked)
+    advance(sandbox, BATCH_SECONDS)
+    usage = [each.result.message.usage for each in claude.messages.batches.results(batch.id)]  # type: ignore[union-attr]
+    written = sorted(each.cache_creation_input_tokens for each in usage)
+    read = sorted(each.cache_read_input_tokens for each in usage)
+    assert written[:3] == [0, 0, 0]
+    assert read == [0, *[written[3]] * 3]
+    assert written[3] >= 1024
+    live = claude.messages.create(**question("Another", system=rubric))
+    assert live.usage.cache_read_input_tokens == written[3]
+    (batched, called) = state(sandbox)["bill"]
+    assert (batched["cache_write_tokens"], batched["cache_read_tokens"]) == (written[3], 3 * written[3])
+    assert called["cache_read_tokens"] == written[3]

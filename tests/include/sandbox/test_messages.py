@@ -32,15 +32,11 @@ def test_a_question_is_answered_and_billed_as_live(
     assert message.stop_reason == "end_turn"
     usage = message.usage
     assert usage.service_tier == "standard"
-    assert state(sandbox)["bill"] == [
-        {
-            "mode": "live",
-            "model": "claude-haiku-4-5",
-            "requests": 1,
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-        }
-    ]
+    (told,) = state(sandbox)["bill"]
+    assert (told["vendor"], told["mode"], told["model"]) == ("anthropic", "live", "claude-haiku-4-5")
+    assert told["requests"] == 1
+    assert told["input_tokens"] == usage.input_tokens
+    assert told["output_tokens"] == usage.output_tokens
 
 
 def test_the_same_question_has_the_same_answer(claude: anthropic.Anthropic) -> None:
