@@ -1,4 +1,5 @@
-"""What Nightshift shows inside Airflow's own pages: the way to MLflow and, on a laptop, to the Slack inbox.
+"""What Nightshift shows inside Airflow's own pages: costs, cache and batches of language-model work, and the
+way to MLflow and, on a laptop, to the Slack inbox.
 
 Airflow executes every file of this folder under its bare name; `.airflowignore` keeps the package
 `nightshift` out of that, so this file is the only one it finds.
@@ -10,6 +11,16 @@ import os
 from airflow.plugins_manager import AirflowPlugin
 
 from include.config.connections import ConnectionMissing, connection
+from nightshift.pages.lazy import LazyApp
+from nightshift.pages.links import PREFIX, NightBatchesLink
+
+SAVINGS = {
+    "name": "Language models",
+    "href": f"{PREFIX}/llm",
+    "destination": "nav",
+    "category": "browse",
+    "url_route": "language-models",
+}
 
 
 def _links() -> list[dict[str, str]]:
@@ -28,7 +39,11 @@ def _link(name: str, href: str) -> dict[str, str]:
 
 
 class NightshiftPlugin(AirflowPlugin):
-    """Registers the links."""
+    """Registers pages and links."""
 
     name = "nightshift"
-    external_views = _links()
+    fastapi_apps = [  # noqa: RUF012 - Airflow's own form
+        {"app": LazyApp("nightshift.pages.app:create_app"), "url_prefix": PREFIX, "name": "Nightshift pages"}
+    ]
+    external_views = [SAVINGS, *_links()]  # noqa: RUF012
+    operator_extra_links = [NightBatchesLink()]  # noqa: RUF012

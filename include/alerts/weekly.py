@@ -18,7 +18,7 @@ from include.alerts.message import (
     link,
     section,
 )
-from include.alerts.weekly_facts import AdTotals, Hook, ScoredCreative, Training, WeeklyFacts
+from include.alerts.weekly_facts import AdTotals, CacheWeek, Hook, ScoredCreative, Training, WeeklyFacts
 
 _SEVERITIES = ("critical", "high", "medium", "low", "none", "cannot_tell")
 _WORDS = {"cannot_tell": "cannot tell", "none": "no drift"}
@@ -86,7 +86,8 @@ def _paragraphs(facts: WeeklyFacts, model_url: Callable[[str, int], str | None])
     if facts.more_trainings:
         models.append(f"… and {facts.more_trainings} more")
     paragraphs = [_titled("Models", models or ["none trained"]), _titled("Drift", _drift(facts))]
-    paragraphs.append(_titled("Language models", [_money(facts)]))
+    asked = [_money(facts)] + ([_cache(facts.cache)] if facts.cache else [])
+    paragraphs.append(_titled("Language models", asked))
     if facts.ads:
         paragraphs.append(_titled("Ads", [_ads(facts.ads)]))
     if facts.hooks:
@@ -165,6 +166,19 @@ def _money(facts: WeeklyFacts) -> str:
     share = f" ({saved / (paid + saved):.0%} of the live price)" if paid + saved > 0 else ""
     requests = sum(day.requests for day in facts.money)
     return f"{requests:,} answers for {_usd(paid)}; batches saved {_usd(saved)}{share}"
+
+
+def _cache(cache: CacheWeek) -> str:
+    told = (
+        f"cache: {cache.exact_hits / cache.lookups:.0%} exact and {cache.semantic_hits / cache.lookups:.0%} "
+        f"semantic hits of {cache.lookups:,} questions; saved {_usd(cache.saved_usd)} and "
+        f"{cache.saved_seconds / 60:,.0f} minutes of waiting"
+    )
+    if not cache.semantic_hits:
+        return told
+    if not cache.checked:
+        return f"{told}; no semantic hit was checked yet"
+    return f"{told}; {cache.wrong} of {cache.checked} checked semantic hits were wrong"
 
 
 def _ads(ads: AdTotals) -> str:

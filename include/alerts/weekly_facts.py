@@ -60,6 +60,29 @@ class DayOfMoney(Fact):
     saved_usd: float
 
 
+class CacheWeek(Fact):
+    """How the semantic cache answered, and what that saved.
+
+    Attributes:
+        checked, wrong: semantic hits whose question was put to the model all the same, and how many of their
+            answers were wrong.
+    """
+
+    exact_hits: int
+    semantic_hits: int
+    misses: int
+    checked: int
+    wrong: int
+    avg_similarity: float | None
+    saved_usd: float
+    saved_seconds: float
+
+    @property
+    def lookups(self) -> int:
+        """Questions it was asked."""
+        return self.exact_hits + self.semantic_hits + self.misses
+
+
 class AdTotals(Fact):
     """What ads did, and in the week before.
 
@@ -105,6 +128,7 @@ class WeeklyFacts(Fact):
     more_trainings: int
     drift: tuple[DriftVerdict, ...]
     money: tuple[DayOfMoney, ...]
+    cache: CacheWeek | None
     ads: AdTotals | None
     best: tuple[ScoredCreative, ...]
     worst: tuple[ScoredCreative, ...]
@@ -113,7 +137,7 @@ class WeeklyFacts(Fact):
     @property
     def is_empty(self) -> bool:
         """Whether nothing at all happened."""
-        return not (self.trainings or self.drift or self.money or self.ads or self.best)
+        return not (self.trainings or self.drift or self.money or self.cache or self.ads or self.best)
 
 
 def gather_week(engine: Engine, day: date, scope: str = SCOPE_ALL) -> WeeklyFacts:
@@ -144,12 +168,19 @@ def gather_week(engine: Engine, day: date, scope: str = SCOPE_ALL) -> WeeklyFact
             more_trainings=max(0, len(trainings) - _TRAININGS_TOLD),
             drift=tuple(DriftVerdict(**row) for row in _rows(connection, _DRIFT, values)),
             money=tuple(DayOfMoney(**row) for row in _rows(connection, _MONEY, values)),
+            cache=_cache_week(connection, values),
             ads=_ad_totals(connection, values),
             best=tuple(scored[:shown]),
             # Where few were scored, the worst are among the best already told.
             worst=tuple(scored[max(shown, len(scored) - shown) :][::-1]),
             hooks=tuple(Hook(**row) for row in _rows(connection, _HOOKS, values)),
         )
+
+
+def _cache_week(connection: Connection, values: dict[str, Any]) -> CacheWeek | None:
+    (row,) = _rows(connection, _CACHE, values)
+    week = CacheWeek(**row)
+    return week if week.lookups else None
 
 
 def _ad_totals(connection: Connection, values: dict[str, Any]) -> AdTotals | None:
@@ -208,6 +239,19 @@ _MONEY = """
     FROM llm.llm_cost_per_day
     WHERE booked_on BETWEEN :since AND :until AND (CAST(:scope AS text) IS NULL OR tenant = :scope)
     GROUP BY booked_on ORDER BY booked_on
+"""
+
+# Whose cache a shared answer came from is nobody's: an account's own report counts its own lookups alone.
+_CACHE = """
+    SELECT coalesce(sum(exact_hits), 0)::bigint AS exact_hits,
+           coalesce(sum(semantic_hits), 0)::bigint AS semantic_hits,
+           coalesce(sum(misses), 0)::bigint AS misses, coalesce(sum(checked), 0)::bigint AS checked,
+           coalesce(sum(wrong), 0)::bigint AS wrong,
+           (sum(avg_similarity * semantic_hits) / nullif(sum(semantic_hits), 0))::float AS avg_similarity,
+           coalesce(sum(saved_usd), 0)::float AS saved_usd,
+           coalesce(sum(saved_seconds), 0)::float AS saved_seconds
+    FROM llm.cache_per_day
+    WHERE day BETWEEN :since AND :until AND (CAST(:scope AS text) IS NULL OR tenant = :scope)
 """
 
 _ADS = """

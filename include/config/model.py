@@ -1,21 +1,14 @@
 """The typed form of `thresholds.yaml`, a class per section. Unknown names are refused."""
 
-from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-PositiveInt = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
+from include.config.llm import LlmThresholds, Price
+from include.config.section import PositiveFloat, PositiveInt, Section, Share
+
 Severity = Literal["low", "medium", "high", "critical"]
-
-
-class Section(BaseModel):
-    """Base of all sections: immutable, and strict about names."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class AdsThresholds(Section):
@@ -31,45 +24,6 @@ class AdsThresholds(Section):
     http_longest_wait_s: PositiveFloat
     import_problems_shown: PositiveInt
     import_max_megabytes: PositiveInt
-
-
-class LlmThresholds(Section):
-    """The request queue and its batches."""
-
-    provider: Literal["anthropic"]
-    scoring_model: str
-    scoring_prompt_version: str
-    scoring_max_tokens: PositiveInt
-    requests_per_night: PositiveInt
-    batch_max_requests: Annotated[int, Field(gt=0, le=100_000)]
-    batch_max_bytes: Annotated[int, Field(gt=0, le=256_000_000)]
-    max_attempts: PositiveInt
-    new_creative_days: PositiveInt
-    spend_window_days: PositiveInt
-    http_timeout_s: PositiveFloat
-    submit_timeout_s: PositiveFloat
-    clock_tolerance_s: PositiveFloat
-    settle_s: Annotated[float, Field(ge=0)]
-    collect_rows: PositiveInt
-    collect_passes: PositiveInt
-    poll_seconds: PositiveFloat
-    poll_failures_tolerated: PositiveInt
-    batch_deadline_hours: PositiveFloat
-    cancel_grace_minutes: PositiveFloat
-
-
-class Price(Section):
-    """Dollars per million tokens of one model from `since` on."""
-
-    provider: str
-    model: str
-    since: date
-    input: Annotated[Decimal, Field(ge=0)]
-    output: Annotated[Decimal, Field(ge=0)]
-    cache_write: Annotated[Decimal, Field(ge=0)]
-    cache_write_1h: Annotated[Decimal, Field(ge=0)]
-    cache_read: Annotated[Decimal, Field(ge=0)]
-    batch_factor: Annotated[Decimal, Field(gt=0, le=1)]
 
 
 class XgboostSettings(Section):

@@ -15,20 +15,42 @@ from sqlalchemy import Connection, RowMapping, text
 # Added to the spend of creatives that were launched lately: more than any creative can have spent.
 NEW_CREATIVE_PRIORITY = Decimal(1_000_000_000)
 
+# Why a request failed that nobody asked the model by its deadline; asked again later it is queued again.
+OVERDUE = "not asked by its deadline"
+
 _ENQUEUE = text("""
 WITH asked AS (
     SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row(
         request_key text, purpose text, tenant text, subject text, provider text, model text,
-        prompt_version text, params jsonb, priority numeric)
+        endpoint text, prompt_version text, params jsonb, priority numeric, not_after timestamptz,
+        input_count integer, estimated_tokens bigint, estimated_usd numeric, answer_schema jsonb)
 ), kept AS (
     INSERT INTO llm.llm_request AS known
-        (request_key, purpose, tenant, provider, model, prompt_version, params, priority, queued_on)
+        (request_key, purpose, tenant, provider, model, endpoint, prompt_version, params, priority, not_after,
+         input_count, estimated_tokens, estimated_usd, answer_schema, queued_on)
     SELECT DISTINCT ON (request_key)
-        request_key, purpose, tenant, provider, model, prompt_version, params, priority, :queued_on
+        request_key, purpose, tenant, provider, model, endpoint, prompt_version, params, priority,
+        CASE WHEN bool_or(not_after IS NULL) OVER same THEN NULL ELSE max(not_after) OVER same END,
+        input_count, estimated_tokens, estimated_usd, answer_schema, :queued_on
     FROM asked
+    WINDOW same AS (PARTITION BY request_key)
     ORDER BY request_key, priority DESC, tenant, subject
+    -- Asked again, it waits as long as the most patient asker; one that nobody asked in time is revived.
     ON CONFLICT (request_key) DO UPDATE
-        SET priority = CASE known.state WHEN 'queued' THEN excluded.priority ELSE known.priority END
+        SET priority = CASE WHEN known.state = 'queued' OR known.state = 'failed' AND known.error = :overdue
+                            THEN excluded.priority ELSE known.priority END,
+            not_after = CASE WHEN known.state = 'queued' AND known.not_after IS NULL THEN NULL
+                             WHEN known.state = 'queued' AND excluded.not_after IS NOT NULL
+                                 THEN greatest(known.not_after, excluded.not_after)
+                             ELSE excluded.not_after END,
+            queued_on = CASE WHEN known.state = 'failed' AND known.error = :overdue
+                             THEN excluded.queued_on ELSE known.queued_on END,
+            finished_at = CASE WHEN known.state = 'failed' AND known.error = :overdue
+                               THEN NULL ELSE known.finished_at END,
+            state = CASE WHEN known.state = 'failed' AND known.error = :overdue
+                         THEN 'queued' ELSE known.state END,
+            error = CASE WHEN known.state = 'failed' AND known.error = :overdue
+                         THEN NULL ELSE known.error END
     RETURNING request_id, request_key, state, xmax = 0 AS is_new
 ), askers AS (
     INSERT INTO llm.llm_request_asker (request_id, purpose, tenant, subject)
@@ -36,7 +58,7 @@ WITH asked AS (
     FROM asked JOIN kept USING (request_key)
     ON CONFLICT DO NOTHING
 )
-SELECT request_id, state, is_new FROM kept
+SELECT request_id, request_key, state, is_new FROM kept
 """)
 
 _UNSCORED = text("""
@@ -73,19 +95,25 @@ WHERE coalesce(creative.hook_text, creative.hook_type, creative.visual_pattern) 
 ORDER BY creative.account_id, creative.creative_id
 """)
 
+# A call of the queue takes who it was for from its request, any other brings it along.
 _BOOK = text("""
 INSERT INTO llm.llm_cost
-    (request_id, attempt, batch_id, mode, tenant, purpose, provider, model, input_tokens, cache_write_tokens,
-     cache_read_tokens, output_tokens, paid_usd, live_usd, booked_on)
-SELECT row.request_id, row.attempt, row.batch_id, row.mode, request.tenant, request.purpose, request.provider,
-       request.model, row.input_tokens, row.cache_write_tokens, row.cache_read_tokens, row.output_tokens,
-       row.paid_usd, row.live_usd, row.booked_on
+    (cost_key, request_id, attempt, batch_id, mode, tenant, purpose, provider, model, input_tokens,
+     cache_write_tokens, cache_write_1h_tokens, cache_read_tokens, image_tokens, video_tokens, audio_tokens,
+     output_tokens, paid_usd, live_usd, latency_ms, booked_on)
+SELECT row.cost_key, row.request_id, row.attempt, row.batch_id, row.mode,
+       coalesce(row.tenant, request.tenant), coalesce(row.purpose, request.purpose),
+       coalesce(row.provider, request.provider), coalesce(row.model, request.model), row.input_tokens,
+       row.cache_write_tokens, row.cache_write_1h_tokens, row.cache_read_tokens, row.image_tokens,
+       row.video_tokens, row.audio_tokens, row.output_tokens, row.paid_usd, row.live_usd, row.latency_ms,
+       row.booked_on
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row(
-    request_id bigint, attempt integer, batch_id bigint, mode text, input_tokens bigint,
-    cache_write_tokens bigint, cache_read_tokens bigint, output_tokens bigint, paid_usd numeric,
-    live_usd numeric, booked_on date)
-JOIN llm.llm_request AS request USING (request_id)
-ON CONFLICT (request_id, attempt) DO NOTHING
+    cost_key text, request_id bigint, attempt integer, batch_id bigint, mode text, tenant text, purpose text,
+    provider text, model text, input_tokens bigint, cache_write_tokens bigint, cache_write_1h_tokens bigint,
+    cache_read_tokens bigint, image_tokens bigint, video_tokens bigint, audio_tokens bigint,
+    output_tokens bigint, paid_usd numeric, live_usd numeric, latency_ms integer, booked_on date)
+LEFT JOIN llm.llm_request AS request USING (request_id)
+ON CONFLICT (cost_key) DO NOTHING
 """)
 
 _SCORES = text("""
@@ -107,11 +135,11 @@ ON CONFLICT (account_id, creative_id, prompt_version, model) DO UPDATE
 
 _NIGHT = text("""
 WITH night AS (
-    SELECT batch_id, chunk, state FROM llm.llm_batch WHERE provider = :provider AND run_date = :run_date
+    SELECT batch_id, chunk, state FROM llm.llm_batch WHERE run_date = :run_date
 ), ends AS (
     SELECT DISTINCT ON (item.request_id) item.request_state
     FROM llm.llm_batch_item AS item JOIN night USING (batch_id)
-    ORDER BY item.request_id, night.chunk DESC
+    ORDER BY item.request_id, night.batch_id DESC
 ), money AS (
     SELECT coalesce(sum(paid_usd), 0) AS paid_usd, coalesce(sum(live_usd - paid_usd), 0) AS saved_usd
     FROM llm.llm_cost JOIN night USING (batch_id)
@@ -132,6 +160,7 @@ class Enqueued(NamedTuple):
     """A stored request: whether this call made it, and the state it is in."""
 
     request_id: int
+    request_key: str
     state: str
     is_new: bool
 
@@ -140,12 +169,13 @@ def enqueue(conn: Connection, rows: Sequence[Mapping[str, Any]], queued_on: date
     """Store questions that are not stored yet, and who asked them.
 
     Args:
-        rows: request_key, purpose, tenant, subject, provider, model, prompt_version, params, priority (a
-            number as text; higher leaves first). A question still queued takes the new priority.
+        rows: request_key, purpose, tenant, subject, provider, model, endpoint, prompt_version, params,
+            priority (a number as text; higher leaves first), not_after, input_count, estimated_tokens,
+            estimated_usd, answer_schema. A question still queued takes the new priority.
         queued_on: the day they belong to.
     """
-    result = conn.execute(_ENQUEUE, {"rows": json.dumps(list(rows)), "queued_on": queued_on})
-    return [Enqueued(row.request_id, row.state, row.is_new) for row in result]
+    values = {"rows": json.dumps(list(rows)), "queued_on": queued_on, "overdue": OVERDUE}
+    return [Enqueued(*row) for row in conn.execute(_ENQUEUE, values)]
 
 
 def unscored_creatives(
@@ -187,10 +217,21 @@ def store_creative_scores(conn: Connection, request_ids: Sequence[int], *, purpo
     return conn.execute(_SCORES, {"request_ids": list(request_ids), "purpose": purpose}).rowcount
 
 
-def night_figures(conn: Connection, provider: str, run_date: date) -> RowMapping:
+def night_figures(conn: Connection, run_date: date) -> RowMapping:
     """What became of the requests that the batches of `run_date` carried, and what they cost.
 
     Columns: requests, succeeded, failed, queued_again, unanswered, batches, refused_batches, paid_usd,
     saved_usd. A request counts once, by its last batch of that date.
     """
-    return conn.execute(_NIGHT, {"provider": provider, "run_date": run_date}).mappings().one()
+    return conn.execute(_NIGHT, {"run_date": run_date}).mappings().one()
+
+
+def night_waiting(conn: Connection, run_date: date) -> Sequence[RowMapping]:
+    """What the plan of a night left in the queue: reason, tenants, requests, estimated_usd; most first."""
+    query = text("""
+        SELECT reason, array_agg(DISTINCT tenant ORDER BY tenant) AS tenants, sum(requests)::bigint AS
+            requests,
+               sum(estimated_usd) AS estimated_usd
+        FROM llm.llm_night_waiting WHERE run_date = :run_date GROUP BY reason ORDER BY requests DESC,
+            reason""")
+    return conn.execute(query, {"run_date": run_date}).mappings().all()

@@ -1,7 +1,7 @@
-"""SQL of a batch's life: planned, posted, looked for, ended. Each transition is one statement.
+"""SQL of a batch's life: posted, looked for, ended or failed. Each transition is one statement.
 
-The states are drawn in the migration `0002_llm`. A statement names the state it starts from, so repeating it,
-or losing a race for it, changes nothing.
+The states are drawn in the migration `0002_llm`; how batches are planned is in `include.db.llm_plan`. A
+statement names the state it starts from, so repeating it, or losing a race for it, changes nothing.
 """
 
 import json
@@ -10,58 +10,36 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import OperationalError
 
 from include.errors import TransientError
 
-_OPEN_BATCH = text("""
-WITH batch AS (
-    INSERT INTO llm.llm_batch (provider, model, run_date, chunk, request_count)
-    VALUES (:provider, :model, :run_date, :chunk, cardinality(CAST(:request_ids AS bigint[])))
-    RETURNING batch_id
-), item AS (
-    INSERT INTO llm.llm_batch_item (batch_id, request_id, attempt, custom_id)
-    SELECT batch.batch_id, request.request_id, request.attempts + 1,
-           'b' || batch.batch_id || '-r' || request.request_id || '-' || left(request.request_key, 16)
-    FROM batch, llm.llm_request AS request
-    WHERE request.request_id = ANY(CAST(:request_ids AS bigint[])) AND request.state = 'queued'
-    RETURNING batch_id, request_id, attempt
-)
-UPDATE llm.llm_request AS request
-SET state = 'batched', batch_id = item.batch_id, attempts = item.attempt
-FROM item
-WHERE request.request_id = item.request_id
-RETURNING request.batch_id
-""")
-
-_TAKE_QUEUED = text("""
-SELECT request_id, params_bytes
-FROM llm.llm_request AS request
-WHERE state = 'queued' AND provider = :provider AND model = :model AND queued_on <= :run_date
-  AND NOT EXISTS (
-      SELECT FROM llm.llm_batch_item AS item JOIN llm.llm_batch AS batch USING (batch_id)
-      WHERE item.request_id = request.request_id AND batch.run_date = :run_date
-        AND item.outcome IS DISTINCT FROM 'refused')
-ORDER BY priority DESC, request_id
-LIMIT :most
-FOR UPDATE OF request SKIP LOCKED
-""")
-
-_REFUSE = text("""
+# Requests whose own line was bad have failed; a batch that failed as a whole tried none of the others, and
+# their attempt is given back.
+_FAIL = text("""
 WITH batch AS (
     UPDATE llm.llm_batch SET state = 'failed', error = :reason, post_started_at = NULL
-    WHERE batch_id = :batch_id AND state = 'intent'
+    WHERE batch_id = :batch_id AND state IN ('intent', 'submitted', 'ended')
     RETURNING batch_id
+), bad AS (
+    SELECT key AS custom_id, value AS reason FROM jsonb_each_text(CAST(:bad AS jsonb))
 ), item AS (
-    UPDATE llm.llm_batch_item SET outcome = 'refused', request_state = 'queued', error = :reason
-    FROM batch WHERE llm_batch_item.batch_id = batch.batch_id AND outcome IS NULL
-    RETURNING request_id
+    UPDATE llm.llm_batch_item AS item
+    SET outcome = CASE WHEN bad.custom_id IS NULL THEN 'refused' ELSE 'errored' END,
+        request_state = CASE WHEN bad.custom_id IS NULL THEN 'queued' ELSE 'failed' END,
+        error = coalesce(bad.reason, :reason)
+    FROM batch, llm.llm_batch_item AS same LEFT JOIN bad USING (custom_id)
+    WHERE item.batch_id = batch.batch_id AND same.custom_id = item.custom_id AND item.outcome IS NULL
+    RETURNING item.request_id, item.request_state, item.error
 )
--- A refused batch tried none of its requests: the attempt is given back.
 UPDATE llm.llm_request AS request
-SET state = 'queued', batch_id = NULL, attempts = attempts - 1, error = :reason
+SET state = item.request_state, error = item.error,
+    batch_id = CASE item.request_state WHEN 'queued' THEN NULL ELSE request.batch_id END,
+    attempts = request.attempts - CASE item.request_state WHEN 'queued' THEN 1 ELSE 0 END,
+    finished_at = CASE item.request_state WHEN 'queued' THEN NULL ELSE now() END
 FROM item WHERE request.request_id = item.request_id
 """)
 
@@ -91,11 +69,14 @@ class BatchRow:
     batch_id: int
     provider: str
     model: str
+    endpoint: str
     run_date: date
     chunk: int
     state: str
+    intent_key: UUID
     vendor_batch_id: str | None
     request_count: int
+    input_file_id: str | None
     adopted: bool
     not_ours: tuple[str, ...]
     post_started_at: datetime | None
@@ -128,68 +109,13 @@ def batch_lock(engine: Engine, batch_id: int, *, wait_s: float = 600.0) -> Itera
             conn.execute(text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))"), key)
 
 
-def lock_planning(conn: Connection, provider: str, model: str, run_date: date) -> None:
-    """Be the only one planning this night until the transaction ends."""
-    key = {"key": f"nightshift plan {provider} {model} {run_date}"}
-    conn.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), key)
-
-
-def night_so_far(conn: Connection, provider: str, model: str, run_date: date) -> tuple[int, int]:
-    """Requests that batches of this night carry already (refused ones aside), and its last chunk or 0."""
-    row = conn.execute(
-        text("""
-        SELECT coalesce(sum(request_count) FILTER (WHERE state <> 'failed'), 0) AS requests,
-               coalesce(max(chunk), 0) AS chunk
-        FROM llm.llm_batch WHERE provider = :provider AND model = :model AND run_date = :run_date"""),
-        {"provider": provider, "model": model, "run_date": run_date},
-    ).one()
-    return int(row.requests), int(row.chunk)
-
-
-def fail_oversize(conn: Connection, provider: str, model: str, most_bytes: int) -> int:
-    """Fail queued requests that fit into no batch, each alone; returns how many."""
-    return conn.execute(
-        text("""
-        UPDATE llm.llm_request
-        SET state = 'failed', finished_at = now(),
-            error = 'too large: ' || params_bytes || ' bytes, but a batch takes at most '
-                    || CAST(:most_bytes AS bigint)
-        WHERE state = 'queued' AND provider = :provider AND model = :model AND params_bytes > :most_bytes"""),
-        {"provider": provider, "model": model, "most_bytes": most_bytes},
-    ).rowcount
-
-
-def take_queued(
-    conn: Connection, provider: str, model: str, run_date: date, most: int
-) -> list[tuple[int, int]]:
-    """Lock the next `most` requests of a night, as (request_id, bytes), by priority.
-
-    A request gets one attempt a night: what a batch of this date carried already is left out.
-    """
-    parameters = {"provider": provider, "model": model, "run_date": run_date, "most": most}
-    return [(row.request_id, row.params_bytes) for row in conn.execute(_TAKE_QUEUED, parameters)]
-
-
-def open_batch(
-    conn: Connection, provider: str, model: str, run_date: date, chunk: int, request_ids: Sequence[int]
-) -> int:
-    """Make a batch of requests that `take_queued` locked, in state 'intent'; returns its id."""
-    parameters = {"provider": provider, "model": model, "run_date": run_date, "chunk": chunk}
-    ids = conn.execute(_OPEN_BATCH, {**parameters, "request_ids": list(request_ids)}).scalars().all()
-    if len(ids) != len(request_ids):
-        raise RuntimeError(
-            f"chunk {chunk} of {run_date}: {len(request_ids)} requests locked, {len(ids)} queued"
-        )
-    return int(ids[0])
-
-
-def open_batches(conn: Connection, provider: str, run_date: date) -> list[BatchRow]:
+def open_batches(conn: Connection, run_date: date) -> list[BatchRow]:
     """Batches not collected yet, of this night and of earlier ones that were cut short; oldest first."""
     query = text("""
         SELECT * FROM llm.llm_batch
-        WHERE state IN ('intent', 'submitted', 'ended') AND provider = :provider AND run_date <= :run_date
+        WHERE state IN ('intent', 'submitted', 'ended') AND run_date <= :run_date
         ORDER BY run_date, batch_id""")
-    return [_batch(row) for row in conn.execute(query, {"provider": provider, "run_date": run_date})]
+    return [_batch(row) for row in conn.execute(query, {"run_date": run_date})]
 
 
 def get_batch(conn: Connection, batch_id: int) -> BatchRow:
@@ -202,13 +128,47 @@ def get_batch(conn: Connection, batch_id: int) -> BatchRow:
     return _batch(conn.execute(query, {"batch_id": batch_id}).one())
 
 
-def batch_requests(conn: Connection, batch_id: int) -> list[tuple[str, dict[str, Any]]]:
-    """(custom_id, params) of everything in a batch, in the order of the requests."""
+def batch_requests(
+    conn: Connection, batch_id: int, rows_at_once: int = 500
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(custom_id, params) of a whole batch in the order of the requests, from a server-side cursor."""
     query = text("""
         SELECT item.custom_id, request.params
         FROM llm.llm_batch_item AS item JOIN llm.llm_request AS request USING (request_id)
         WHERE item.batch_id = :batch_id ORDER BY request_id""")
-    return [(row.custom_id, row.params) for row in conn.execute(query, {"batch_id": batch_id})]
+    options = {"stream_results": True, "max_row_buffer": rows_at_once}
+    for row in conn.execute(query, {"batch_id": batch_id}, execution_options=options):
+        yield row.custom_id, row.params
+
+
+def custom_ids_at(conn: Connection, batch_id: int, lines: Sequence[int]) -> dict[int, str]:
+    """The custom ids at these places (from 1) of a batch, in the order it was sent."""
+    query = text("""
+        SELECT place, custom_id FROM (
+            SELECT custom_id, row_number() OVER (ORDER BY request_id) AS place
+            FROM llm.llm_batch_item WHERE batch_id = :batch_id
+        ) AS sent WHERE place = ANY(:lines)""")
+    rows = conn.execute(query, {"batch_id": batch_id, "lines": list(lines)})
+    return {row.place: row.custom_id for row in rows}
+
+
+def remember_upload(conn: Connection, batch_id: int, file_id: str) -> None:
+    """The body of a batch was uploaded under this id."""
+    query = text("UPDATE llm.llm_batch SET input_file_id = :file_id WHERE batch_id = :batch_id")
+    conn.execute(query, {"batch_id": batch_id, "file_id": file_id})
+
+
+def note_progress(conn: Connection, seen: Mapping[str, Mapping[str, int]]) -> None:
+    """Keep what a look at running batches said, for people who watch.
+
+    Args:
+        seen: the vendor's id -> its counts.
+    """
+    query = text("""
+        UPDATE llm.llm_batch AS batch SET vendor_counts = seen.value, looked_at = now()
+        FROM jsonb_each(CAST(:seen AS jsonb)) AS seen
+        WHERE batch.vendor_batch_id = seen.key AND batch.state = 'submitted'""")
+    conn.execute(query, {"seen": json.dumps({key: dict(counts) for key, counts in seen.items()})})
 
 
 def begin_posting(conn: Connection, batch_id: int, last_started_at: datetime | None) -> bool:
@@ -245,9 +205,14 @@ def mark_submitted(
     conn.execute(query, {"batch_id": batch_id, **values})
 
 
-def refuse_batch(conn: Connection, batch_id: int, reason: str) -> None:
-    """The vendor will never take this batch: it has failed, its requests are queued again."""
-    conn.execute(_REFUSE, {"batch_id": batch_id, "reason": reason})
+def fail_batch(conn: Connection, batch_id: int, reason: str, bad: Mapping[str, str] | None = None) -> None:
+    """The vendor will never work on this batch: it has failed, its requests are queued again.
+
+    Args:
+        bad: custom ids of requests that are themselves at fault, with the reason; these have failed.
+    """
+    values = {"batch_id": batch_id, "reason": reason, "bad": json.dumps(dict(bad or {}))}
+    conn.execute(_FAIL, values)
 
 
 def owned_vendor_ids(conn: Connection, vendor_batch_ids: Sequence[str]) -> set[str]:
@@ -286,13 +251,22 @@ def batch_of_custom_id(conn: Connection, custom_id: str) -> int | None:
     return conn.execute(query, {"custom_id": custom_id}).scalar_one_or_none()
 
 
-def mark_ended(conn: Connection, batch_id: int, counts: Mapping[str, int], ended_at: datetime | None) -> None:
-    """The vendor is done with the batch."""
+def mark_ended(
+    conn: Connection,
+    batch_id: int,
+    counts: Mapping[str, int],
+    ended_at: datetime | None,
+    file_ids: tuple[str | None, str | None] = (None, None),
+) -> None:
+    """The vendor is done with the batch; its results are in these files, where it keeps them in files."""
     query = text("""
         UPDATE llm.llm_batch
-        SET state = 'ended', vendor_counts = CAST(:counts AS jsonb), ended_at = coalesce(:ended_at, now())
+        SET state = 'ended', vendor_counts = CAST(:counts AS jsonb), ended_at = coalesce(:ended_at, now()),
+            output_file_id = :output_file_id, error_file_id = :error_file_id
         WHERE batch_id = :batch_id AND state = 'submitted'""")
-    conn.execute(query, {"batch_id": batch_id, "counts": json.dumps(dict(counts)), "ended_at": ended_at})
+    values = {"counts": json.dumps(dict(counts)), "ended_at": ended_at}
+    files = {"output_file_id": file_ids[0], "error_file_id": file_ids[1]}
+    conn.execute(query, {"batch_id": batch_id, **values, **files})
 
 
 def _batch(row: Row[Any]) -> BatchRow:

@@ -26,6 +26,7 @@ WITH said AS (
 )
 UPDATE llm.llm_request AS request
 SET state = done.request_state, answer = done.answer, usage = done.usage, error = done.error,
+    answered_from = CASE done.request_state WHEN 'succeeded' THEN 'batch' END,
     batch_id = CASE done.request_state WHEN 'queued' THEN NULL ELSE request.batch_id END,
     finished_at = CASE done.request_state WHEN 'queued' THEN NULL ELSE now() END
 FROM done
@@ -41,21 +42,44 @@ class Item(NamedTuple):
     request_id: int
     attempt: int
     purpose: str
+    answer_schema: dict[str, Any] | None
 
 
-def unfinished_items(conn: Connection, batch_id: int, custom_ids: Sequence[str] | None = None) -> list[Item]:
-    """Places of a batch that have no outcome yet: those named, or all."""
+def unfinished_items(conn: Connection, batch_id: int, custom_ids: Sequence[str]) -> list[Item]:
+    """Of the places named, those of a batch that have no outcome yet."""
     query = text("""
-        SELECT item.custom_id, item.request_id, item.attempt, request.purpose
+        SELECT item.custom_id, item.request_id, item.attempt, request.purpose, request.answer_schema
         FROM llm.llm_batch_item AS item JOIN llm.llm_request AS request USING (request_id)
-        WHERE item.batch_id = :batch_id AND item.outcome IS NULL
-          AND (:everything OR item.custom_id = ANY(:custom_ids))""")
-    parameters = {
-        "batch_id": batch_id,
-        "everything": custom_ids is None,
-        "custom_ids": list(custom_ids or []),
-    }
-    return [Item(*row) for row in conn.execute(query, parameters)]
+        WHERE item.batch_id = :batch_id AND item.outcome IS NULL AND item.custom_id = ANY(:custom_ids)""")
+    values = {"batch_id": batch_id, "custom_ids": list(custom_ids)}
+    return [Item(*row) for row in conn.execute(query, values)]
+
+
+def any_unfinished(conn: Connection, batch_id: int) -> bool:
+    """Whether a place of a batch has no outcome yet."""
+    query = text("""
+        SELECT EXISTS (SELECT FROM llm.llm_batch_item WHERE batch_id = :batch_id AND outcome IS NULL)""")
+    return bool(conn.execute(query, {"batch_id": batch_id}).scalar_one())
+
+
+def finish_missing(conn: Connection, batch_id: int, reason: str, *, max_attempts: int) -> int:
+    """Places of a batch without an outcome are missing, and asked again up to the limit; returns how many."""
+    query = text("""
+        WITH done AS (
+            UPDATE llm.llm_batch_item AS item
+            SET outcome = 'missing', error = :reason,
+                request_state = CASE WHEN request.attempts < :max_attempts THEN 'queued' ELSE 'failed' END
+            FROM llm.llm_request AS request
+            WHERE item.batch_id = :batch_id AND item.outcome IS NULL AND request.request_id = item.request_id
+            RETURNING item.request_id, item.request_state
+        )
+        UPDATE llm.llm_request AS request
+        SET state = done.request_state, error = :reason,
+            batch_id = CASE done.request_state WHEN 'queued' THEN NULL ELSE request.batch_id END,
+            finished_at = CASE done.request_state WHEN 'queued' THEN NULL ELSE now() END
+        FROM done WHERE request.request_id = done.request_id""")
+    values = {"batch_id": batch_id, "reason": reason, "max_attempts": max_attempts}
+    return conn.execute(query, values).rowcount
 
 
 def known_custom_ids(conn: Connection, batch_id: int, custom_ids: Sequence[str]) -> set[str]:

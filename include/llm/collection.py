@@ -1,4 +1,5 @@
-"""Storing what came back: every request of a batch gets one outcome, one bill and, if it was good, one score.
+"""Storing what came back: every request of a batch gets one outcome, one bill and, if it was good, one
+answer.
 
 Results are stored a few hundred at a time, each group in one transaction with its costs and scores. What has
 an outcome is passed over, so a collection that was killed is simply run again. Requests that no readable line
@@ -9,30 +10,34 @@ again, which is not.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-import anthropic
 from sqlalchemy import Connection, Engine
 
 from include.config import Thresholds
-from include.config.model import Price
+from include.config.llm import Price
 from include.db import llm as llm_sql
 from include.db import llm_batches as sql
 from include.db import llm_results as results_sql
 from include.db.llm_batches import BatchRow
 from include.db.llm_results import Item
 from include.errors import NightshiftError
-from include.llm import scoring
+from include.llm import hooks, scoring
+from include.llm.answers import answer_of_schema
 from include.llm.costs import Answered, book
-from include.llm.errors import AnswerInvalid, BatchNotEnded, ResultsCutShort
+from include.llm.errors import AnswerInvalid, BatchNotEnded, BatchUnknown, ResultsCutShort, ResultsGone
 from include.llm.prices import Mode, price_of
-from include.llm.progress import BatchProgress, poll_submitted
-from include.llm.results import Result, Unreadable, first_custom_id, read_line, result_lines
-from include.llm.submission import submit_batch
+from include.llm.submission import first_custom_id, submit_batch
+from include.llm.vendors import BatchProgress, BatchVendor, BatchVendors, Result, Unreadable
 
-# How the answer to a purpose is checked and turned into what is stored. Others are stored as plain text.
-READERS: Mapping[str, Callable[[str], dict[str, Any]]] = {scoring.PURPOSE: scoring.read_answer}
+# How the answer to a purpose is checked and turned into what is stored. Others are checked against the JSON
+# schema they came with, or stored as plain text.
+READERS: Mapping[str, Callable[[str], dict[str, Any]]] = {
+    scoring.PURPOSE: scoring.read_answer,
+    hooks.PURPOSE: hooks.read_answer,
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class CollectedBatch:
     """One batch after a collection.
 
     Attributes:
-        state: `collected`; `submitted` where the vendor is not done; `intent` where it has yet to be posted.
+        state: `collected`; `submitted` where the vendor is not done; `intent` where it has yet to be posted;
+            `failed` where the vendor worked on none of it.
         outcomes: requests by how their attempt ended.
     """
 
@@ -50,7 +56,7 @@ class CollectedBatch:
 
 
 def collect_batches(
-    engine: Engine, client: anthropic.Anthropic, batch_ids: Sequence[int], settings: Thresholds
+    engine: Engine, vendors: BatchVendors, batch_ids: Sequence[int], settings: Thresholds
 ) -> list[CollectedBatch]:
     """Collect every batch that has ended; those still with the vendor are left for a later run.
 
@@ -60,7 +66,7 @@ def collect_batches(
     collected, first_error = [], None
     for batch_id in batch_ids:
         try:
-            collected.append(collect_batch(engine, client, batch_id, settings))
+            collected.append(collect_batch(engine, vendors, batch_id, settings))
         except BatchNotEnded:
             collected.append(CollectedBatch(batch_id, "submitted"))
         except NightshiftError as error:
@@ -71,16 +77,17 @@ def collect_batches(
 
 
 def outcome_totals(collected: Iterable[CollectedBatch]) -> dict[str, int]:
-    """Batches collected and still open, and requests by outcome over all of them."""
+    """Batches collected, failed and still open, and requests by outcome over all of them."""
     totals: Counter[str] = Counter()
+    names = {"collected": "collected_batches", "failed": "failed_batches"}
     for batch in collected:
-        totals["collected_batches" if batch.state == "collected" else "open_batches"] += 1
+        totals[names.get(batch.state, "open_batches")] += 1
         totals.update(batch.outcomes)
     return dict(totals)
 
 
 def collect_batch(
-    engine: Engine, client: anthropic.Anthropic, batch_id: int, settings: Thresholds
+    engine: Engine, vendors: BatchVendors, batch_id: int, settings: Thresholds
 ) -> CollectedBatch:
     """Store all results of one batch. Running it again gives the same end.
 
@@ -101,24 +108,48 @@ def collect_batch(
             or batch.submitted_at is None
         ):
             return _outcome(engine, batch_id)
-        progress = poll_submitted(client, batch.vendor_batch_id, batch.submitted_at)
+        vendor = vendors[batch.provider]
+        progress = _look(vendor, batch.vendor_batch_id, batch.submitted_at)
         if not progress.ended:
             raise BatchNotEnded(f"batch {batch_id} ({batch.vendor_batch_id}) is still {progress.status}")
-        ours = not batch.adopted or _confirmed(engine, client, batch, progress)
-        if ours:
+        ours = not batch.adopted or _confirmed(engine, vendor, batch, progress)
+        if ours and progress.failure is not None:
+            _give_back(engine, batch, progress)
+        elif ours:
             with engine.begin() as conn:
-                sql.mark_ended(conn, batch_id, progress.counts, progress.ended_at)
-            _store_all(engine, client, batch, progress, settings)
+                sql.mark_ended(conn, batch_id, progress.counts, progress.ended_at, file_ids=progress.file_ids)
+            _store_all(engine, vendor, batch, progress, settings)
     if not ours:
-        submit_batch(engine, client, batch_id, settings.llm)
+        submit_batch(engine, vendors, batch_id, settings.llm)
+    elif settings.llm.delete_vendor_files:
+        # After the outcome is committed: what is deleted is of no more use.
+        vendor.tidy((batch.input_file_id, *progress.file_ids))
     return _outcome(engine, batch_id)
 
 
-def _confirmed(engine: Engine, client: anthropic.Anthropic, batch: BatchRow, progress: BatchProgress) -> bool:
+def _look(vendor: BatchVendor, vendor_batch_id: str, submitted_at: datetime) -> BatchProgress:
+    """Look once. A batch the vendor does not know counts as archived when it is that old."""
+    try:
+        return vendor.look(vendor_batch_id)
+    except BatchUnknown:
+        if datetime.now(UTC) < submitted_at + vendor.kept:
+            raise
+        return BatchProgress(vendor_batch_id, "gone", counts={}, ended=True, ended_at=None, archived=True)
+
+
+def _give_back(engine: Engine, batch: BatchRow, progress: BatchProgress) -> None:
+    """The vendor took the batch and worked on none of it: only requests with a bad line are at fault."""
+    with engine.begin() as conn:
+        lines = sql.custom_ids_at(conn, batch.batch_id, list(progress.bad_lines))
+        bad = {custom_id: progress.bad_lines[line] for line, custom_id in lines.items()}
+        sql.fail_batch(conn, batch.batch_id, str(progress.failure), bad)
+
+
+def _confirmed(engine: Engine, vendor: BatchVendor, batch: BatchRow, progress: BatchProgress) -> bool:
     """Whether an adopted batch is ours by its ids. If not it is given up, or handed to the one it is of."""
     if progress.archived:
         return True
-    custom_id = first_custom_id(client, progress.vendor_batch_id)
+    custom_id = first_custom_id(vendor, progress, batch.endpoint)
     if custom_id is None:
         raise ResultsCutShort(f"batch {batch.batch_id}: no line of its results can be read; try again")
     with engine.begin() as conn:
@@ -136,29 +167,25 @@ def _confirmed(engine: Engine, client: anthropic.Anthropic, batch: BatchRow, pro
 
 
 def _store_all(
-    engine: Engine,
-    client: anthropic.Anthropic,
-    batch: BatchRow,
-    progress: BatchProgress,
-    settings: Thresholds,
+    engine: Engine, vendor: BatchVendor, batch: BatchRow, progress: BatchProgress, settings: Thresholds
 ) -> None:
     price = price_of(settings.prices, batch.provider, batch.model, batch.run_date)
-    passes = 0 if progress.archived else settings.llm.collect_passes
+    gone = progress.archived
+    passes = 0 if gone else settings.llm.collect_passes
     for _ in range(passes):
-        lines = map(read_line, result_lines(client, progress.vendor_batch_id))
-        for group in _groups(lines, settings.llm.collect_rows):
-            with engine.begin() as conn:
-                _store(conn, batch, group, price, settings.llm.max_attempts)
+        try:
+            for group in _groups(vendor.results(progress, batch.endpoint), settings.llm.collect_rows):
+                with engine.begin() as conn:
+                    _store(conn, batch, group, price, settings.llm.max_attempts)
+        except ResultsGone:
+            gone = True
+            break
         with engine.connect() as conn:
-            if not results_sql.unfinished_items(conn, batch.batch_id):
+            if not results_sql.any_unfinished(conn, batch.batch_id):
                 break
-    reason = "the vendor has deleted the results" if progress.archived else "no readable line in the results"
+    reason = "the vendor has deleted the results" if gone else "no readable line in the results"
     with engine.begin() as conn:
-        missing = [
-            _row(item.custom_id, "missing", passing=True, error=reason)
-            for item in results_sql.unfinished_items(conn, batch.batch_id)
-        ]
-        results_sql.finish_items(conn, batch.batch_id, missing, max_attempts=settings.llm.max_attempts)
+        results_sql.finish_missing(conn, batch.batch_id, reason, max_attempts=settings.llm.max_attempts)
         results_sql.mark_collected(conn, batch.batch_id)
 
 
@@ -200,13 +227,26 @@ def _judged(item: Item, result: Result) -> dict[str, Any]:
     """The row that a result becomes, its answer checked by what it was asked for."""
     if result.outcome != "succeeded":
         return _row(item.custom_id, result.outcome, passing=result.passing, error=result.flaw)
-    if result.text is None:
+    if result.text is None and result.value is None:
         return _row(item.custom_id, "invalid", error=result.flaw, usage=result.raw_usage)
     try:
-        answer = READERS[item.purpose](result.text) if item.purpose in READERS else {"text": result.text}
+        answer = result.value if result.text is None else read_answer(item, result.text)
     except AnswerInvalid as flaw:
         return _row(item.custom_id, "invalid", error=str(flaw), usage=result.raw_usage)
     return _row(item.custom_id, "succeeded", answer=answer, usage=result.raw_usage)
+
+
+def read_answer(item: Item, text: str) -> dict[str, Any]:
+    """The answer to a purpose as it is stored.
+
+    Raises:
+        AnswerInvalid: it is not in the form that was asked for.
+    """
+    if item.purpose in READERS:
+        return READERS[item.purpose](text)
+    if item.answer_schema is not None:
+        return answer_of_schema(text, item.answer_schema)
+    return {"text": text}
 
 
 def _row(

@@ -19,6 +19,28 @@ class VendorRefused(PermanentError):
     """The vendor says no, and will again: a wrong key, no credit, a body it does not accept."""
 
 
+class VendorNotConnected(PermanentError):
+    """Work is queued for a vendor whose connection is missing or cannot be used."""
+
+
+class VendorSaidNo(PermanentError):
+    """The vendor certainly did not take a batch.
+
+    Attributes:
+        about_the_batch: it will never take this one; otherwise it takes nothing from us now.
+        passing: asking again later may help.
+    """
+
+    def __init__(self, message: str, *, about_the_batch: bool, passing: bool) -> None:
+        super().__init__(message)
+        self.about_the_batch = about_the_batch
+        self.passing = passing
+
+
+class NoUsableAnswer(TransientError):
+    """A batch was posted and what came back does not say whether it was taken."""
+
+
 class BatchRefused(VendorRefused):
     """The vendor does not take one batch; its requests are queued again."""
 
@@ -37,6 +59,10 @@ class BatchSubmissionUnknown(TransientError):
 
 class BatchNotEnded(TransientError):
     """Results were asked for before the vendor was done."""
+
+
+class ResultsGone(PermanentError):
+    """The vendor has thrown the results away."""
 
 
 class ResultsCutShort(TransientError):

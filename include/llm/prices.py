@@ -10,12 +10,13 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from include.config.model import Price
+from include.config.llm import Price
 from include.llm.errors import PriceUnknown
 
 PER_TOKEN = Decimal(1_000_000)
-# The ledger's precision, fine enough for one cached token at half price.
-CENT_FRACTION = Decimal("0.00000001")
+# The ledger's precision, fine enough for one cached token of the cheapest model at half price, so that sums
+# equal the vendor's bill to the last digit.
+CENT_FRACTION = Decimal("0.000000000001")
 
 
 class Mode(StrEnum):
@@ -27,13 +28,20 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one answer, by what they are charged as."""
+    """Tokens of one answer, by what they are charged as.
+
+    `input_tokens` are those at the full input price: what was read from a prompt cache, and pictures, video
+    and sound where the vendor counts them apart, are not among them.
+    """
 
     input_tokens: int
     output_tokens: int
     cache_write_tokens: int = 0
     cache_write_1h_tokens: int = 0
     cache_read_tokens: int = 0
+    image_tokens: int = 0
+    video_tokens: int = 0
+    audio_tokens: int = 0
 
     @classmethod
     def of_message(cls, usage: Mapping[str, Any]) -> "Usage":
@@ -46,6 +54,50 @@ class Usage:
             cache_write_tokens=written - for_an_hour,
             cache_write_1h_tokens=for_an_hour,
             cache_read_tokens=int(usage.get("cache_read_input_tokens") or 0),
+        )
+
+    @classmethod
+    def of_openai(cls, usage: Mapping[str, Any]) -> "Usage":
+        """From the `usage` of a chat, a response or an embedding. Reasoning is charged as output.
+
+        >>> Usage.of_openai({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}}).input_tokens
+        5
+        """
+        prompt = int(usage.get("prompt_tokens", usage.get("input_tokens")) or 0)
+        details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
+        cached = int(details.get("cached_tokens") or 0)
+        return cls(
+            input_tokens=prompt - cached,
+            output_tokens=int(usage.get("completion_tokens", usage.get("output_tokens")) or 0),
+            cache_read_tokens=cached,
+        )
+
+    @classmethod
+    def of_gemini(cls, usage: Mapping[str, Any]) -> "Usage":
+        """From `usage_metadata`, by modality. Thoughts are charged as output; cached tokens lead the prompt.
+
+        What is cached is taken off the text first, since the vendor tells no modality of it in all cases.
+        """
+        by_modality = {
+            str(part["modality"]).upper(): int(part.get("token_count") or 0)
+            for part in usage.get("prompt_tokens_details") or ()
+        }
+        prompt = int(usage.get("prompt_token_count") or 0)
+        media = {name: by_modality.get(name, 0) for name in ("IMAGE", "VIDEO", "AUDIO")}
+        cached = int(usage.get("cached_content_token_count") or 0)
+        text = prompt - sum(media.values()) - cached
+        for name in ("VIDEO", "AUDIO", "IMAGE"):
+            # More was cached than there is text: the rest was of the media.
+            taken = min(media[name], max(0, -text))
+            media[name], text = media[name] - taken, text + taken
+        return cls(
+            input_tokens=text,
+            output_tokens=int(usage.get("candidates_token_count") or 0)
+            + int(usage.get("thoughts_token_count") or 0),
+            cache_read_tokens=cached,
+            image_tokens=media["IMAGE"],
+            video_tokens=media["VIDEO"],
+            audio_tokens=media["AUDIO"],
         )
 
 
@@ -81,6 +133,9 @@ def cost_of(usage: Usage, price: Price, mode: Mode) -> Cost:
         + usage.cache_write_tokens * price.cache_write
         + usage.cache_write_1h_tokens * price.cache_write_1h
         + usage.cache_read_tokens * price.cache_read
+        + usage.image_tokens * (price.input if price.image is None else price.image)
+        + usage.video_tokens * (price.input if price.video is None else price.video)
+        + usage.audio_tokens * (price.input if price.audio is None else price.audio)
     ) / PER_TOKEN
     paid = live * price.batch_factor if mode is Mode.BATCH else live
     return Cost(paid.quantize(CENT_FRACTION), live.quantize(CENT_FRACTION))

@@ -3,20 +3,9 @@
 Order matters: draws pick by position, so a new word goes to the end of its list.
 """
 
-NICHES = (
-    "fitness", "beauty", "fashion", "tech", "ecommerce", "food", "travel", "finance", "education",
-    "real_estate", "saas", "health", "entertainment", "home_decor", "automotive",
-)  # fmt: skip
+from include.config.platform import HOOK_TYPES, NICHES, VISUAL_PATTERNS
 
-HOOK_TYPES = (
-    "curiosity_gap", "transformation", "urgency_scarcity", "social_proof", "pattern_interrupt",
-    "question", "negative_hook", "story_hook", "statistic_hook", "controversy_hook",
-)  # fmt: skip
-
-VISUAL_PATTERNS = (
-    "before_after", "talking_head", "product_demo", "lifestyle", "ugc_style", "text_overlay_heavy",
-    "fast_cuts", "cinematic", "meme_format", "testimonial", "unboxing", "tutorial",
-)  # fmt: skip
+__all__ = ["HOOK_TYPES", "NICHES", "VISUAL_PATTERNS"]
 
 PERSONAS = ("budget_seeker", "busy_professional", "new_parent", "student", "enthusiast", "retiree")
 CTAS = ("shop_now", "learn_more", "sign_up", "get_offer", "book_now")

@@ -1,33 +1,23 @@
-"""Airflow connections turned into plain values, read when a task runs, never while a DAG file is parsed."""
+"""Airflow connections turned into plain values, read when a task runs, never while a DAG file is parsed.
+
+Those of the language-model vendors go through their providers' hooks, so that they are what Airflow's own
+pages about connections say they are.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
-    from anthropic import Anthropic
     from sqlalchemy import Engine
 
     from include.alerts import SlackChannel
+    from include.llm.vendors import BatchVendors
+    from include.llm.vendors.base import AsyncBatchVendor
 
-ANTHROPIC = "anthropic_default"
-
-
-@dataclass(frozen=True)
-class AnthropicConnection:
-    """How to reach Anthropic, or what stands in for it.
-
-    Attributes:
-        base_url: empty for the vendor's own address.
-        api_key: kept out of the representation.
-        poll_seconds: extra of that name: how often to look at a batch, where it differs from the thresholds.
-    """
-
-    base_url: str
-    api_key: str = field(repr=False)
-    poll_seconds: float | None
+# Connection of each vendor of language models.
+VENDORS = {"anthropic": "anthropic_default", "openai": "openai_default"}
 
 
 def connection(conn_id: str) -> Connection:
@@ -65,50 +55,98 @@ def mlflow_tracking_uri() -> str:
     return connection("mlflow_default").host or ""
 
 
-def anthropic_connection(conn_id: str = ANTHROPIC) -> AnthropicConnection:
-    """Base URL (host), API key (password) and extras of an Anthropic connection.
+def batch_vendors() -> BatchVendors:
+    """The Batch APIs whose connections are set; close it, as in `with batch_vendors() as vendors`.
+
+    A vendor whose connection is missing or has no key is only an error when something is queued for it.
+    """
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from include.config import thresholds
+    from include.llm.vendors import BatchVendors
+    from include.llm.vendors.anthropic import AnthropicBatches
+    from include.llm.vendors.openai import OpenAIBatches
+
+    llm = thresholds().llm
+    make = {"anthropic": AnthropicBatches, "openai": OpenAIBatches}
+    found, missing = [], {}
+    for name, conn_id in VENDORS.items():
+        try:
+            client = vendor_client(conn_id).with_options(timeout=llm.http_timeout_s)
+        except (AirflowNotFoundException, ValueError) as error:
+            missing[name] = f"connection {conn_id} is not set" if not str(error) else str(error)
+            continue
+        found.append(make[name](client, submit_timeout_s=llm.submit_timeout_s))
+    return BatchVendors(found, missing)
+
+
+def vendor_client(conn_id: str) -> Any:
+    """The SDK's client of a vendor's connection, as its provider's hook makes it.
 
     Raises:
-        ValueError: it has no password, or its extra `poll_seconds` is no positive number.
+        ValueError: the connection has no password, or one that no header can carry.
+        airflow.sdk.exceptions.AirflowNotFoundException: there is no such connection.
     """
-    return _anthropic(connection(conn_id))
+    _check_key(connection(conn_id))
+    return _hook(conn_id).get_conn()
 
 
-def anthropic(conn_id: str = ANTHROPIC) -> Anthropic:
-    """A client of an Anthropic connection; close it, as in `with anthropic() as client`."""
-    from include.config import thresholds
-    from include.llm.vendor import anthropic_client
+async def async_batch_vendor(conn_id: str, *, timeout_s: float) -> AsyncBatchVendor:
+    """A vendor for the triggerer's event loop, an async context manager. Raises as `vendor_client`."""
+    import asyncio
+    from importlib import import_module
 
-    found = anthropic_connection(conn_id)
-    return anthropic_client(found.base_url, found.api_key, timeout_s=thresholds().llm.http_timeout_s)
-
-
-async def anthropic_connection_async(conn_id: str) -> AnthropicConnection:
-    """The same from the triggerer's event loop."""
     from airflow.sdk import Connection
 
-    return _anthropic(await Connection.async_get(conn_id))
+    found = await Connection.async_get(conn_id)
+    _check_key(found)
+    # Importing the SDKs takes a second or two: not in the event loop that all triggers share.
+    if found.conn_type == "openai":
+        module = await asyncio.to_thread(import_module, "include.llm.vendors.openai")
+        hook = await asyncio.to_thread(_hook, conn_id)
+        return module.AsyncOpenAIBatches(await hook.aget_conn(), timeout_s=timeout_s)
+    module = await asyncio.to_thread(import_module, "include.llm.vendors.anthropic")
+    hook = await asyncio.to_thread(_hook, conn_id)
+    return module.AsyncAnthropicBatches(await hook.get_async_conn(), timeout_s=timeout_s)
 
 
-def _anthropic(found: Connection) -> AnthropicConnection:
-    if not found.password:
-        raise ValueError(f"connection {found.conn_id} has no password: set it to the API key")
-    return AnthropicConnection(
-        base_url=found.host or "",
-        api_key=found.password,
-        poll_seconds=_seconds(found, found.extra_dejson.get("poll_seconds")),
-    )
+def poll_seconds(conn_id: str) -> float | None:
+    """Extra `poll_seconds` of a vendor's connection: how often to look, where it differs from the thresholds.
 
-
-def _seconds(found: Connection, poll_seconds: Any) -> float | None:
-    if poll_seconds is None:
+    Raises:
+        ValueError: it is no positive number.
+    """
+    found = connection(conn_id)
+    told = found.extra_dejson.get("poll_seconds")
+    if told is None:
         return None
     try:
-        seconds = float(poll_seconds)
+        seconds = float(told)
     except (TypeError, ValueError):
         seconds = 0.0
     if not seconds > 0:
-        raise ValueError(
-            f"connection {found.conn_id}: extra poll_seconds is {poll_seconds!r}, but must be seconds above 0"
-        )
+        raise ValueError(f"connection {conn_id}: extra poll_seconds is {told!r}, but must be seconds above 0")
     return seconds
+
+
+def _hook(conn_id: str) -> Any:
+    if conn_id.startswith("openai"):
+        from airflow.providers.openai.hooks.openai import OpenAIHook
+
+        return OpenAIHook(conn_id=conn_id)
+    from airflow.providers.anthropic.hooks.anthropic import AnthropicHook
+
+    return AnthropicHook(conn_id=conn_id)
+
+
+def _check_key(found: Connection) -> None:
+    """Refuse what the SDK would only find out by quoting the key in an error."""
+    from include.llm.errors import VendorRefused
+    from include.llm.vendors.errors import sendable
+
+    if not found.password:
+        raise ValueError(f"connection {found.conn_id} has no password: set it to the API key")
+    try:
+        sendable(found.password, found.conn_id)
+    except VendorRefused as error:
+        raise ValueError(str(error)) from None

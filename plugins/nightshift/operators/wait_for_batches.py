@@ -1,4 +1,4 @@
-"""A task that waits for message batches deferred: it holds no worker while the vendor works."""
+"""A task that waits for batches deferred: it holds no worker while the vendors work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 
-from nightshift.connections import ANTHROPIC, anthropic, anthropic_connection
+from nightshift.connections import VENDORS, batch_vendors, poll_seconds
+from nightshift.pages.links import NightBatchesLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,9 +21,8 @@ class WaitForBatches(BaseOperator):
     this task loses nothing: it finds the same batches again. Marking it failed cancels them.
 
     Args:
-        batches: what `submit_batches` returned: `vendor_batch_ids` and `wait_until` (ISO time, null where
-            there is nothing to wait for).
-        conn_id: the Anthropic connection; its extra `poll_seconds` wins over the threshold of that name.
+        batches: what `submit_batches` returned: `vendor_batches` (the vendor's id of each -> the vendor's
+            name) and `wait_until` (ISO time, null where there is nothing to wait for).
 
     Returns:
         counts: `ended`, `cancelled` (asked to stop at the deadline), `pending` (not ended even so) and
@@ -30,17 +30,17 @@ class WaitForBatches(BaseOperator):
     """
 
     template_fields = ("batches",)
+    operator_extra_links = (NightBatchesLink(),)
     ui_color = "#e8e2f4"
 
-    def __init__(self, *, batches: Any, conn_id: str = ANTHROPIC, **kwargs: Any) -> None:
+    def __init__(self, *, batches: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.batches = batches
-        self.conn_id = conn_id
 
     def execute(self, context: Context) -> dict[str, int]:
         """Defer at once, or return where there is nothing to wait for."""
-        if self.batches["vendor_batch_ids"]:
-            self._wait(self.batches["vendor_batch_ids"], self.batches["wait_until"], "resume")
+        if self.batches["vendor_batches"]:
+            self._wait(list(self.batches["vendor_batches"]), self.batches["wait_until"], "resume")
         self.log.info("no batch is with the vendor: nothing to wait for")
         return {"ended": 0, "cancelled": 0, "pending": 0, "unknown": 0}
 
@@ -79,19 +79,20 @@ class WaitForBatches(BaseOperator):
         pending, unknown = len(event["pending"]), len(event["unknown"])
         if event["status"] == "unreachable":
             raise VendorBusy(f"waiting for {pending} batches: {event['error']}")
-        ended = len(self.batches["vendor_batch_ids"]) - pending - unknown
+        ended = len(self.batches["vendor_batches"]) - pending - unknown
         return {"ended": ended, "cancelled": cancelled, "pending": pending, "unknown": unknown}
 
     def _wait(self, vendor_batch_ids: list[str], until: str, then: str, **known: Any) -> NoReturn:
         from include.config import thresholds
-        from nightshift.triggers.anthropic_batch import AnthropicBatchTrigger
+        from nightshift.triggers.llm_batch import LlmBatchTrigger
 
         llm = thresholds().llm
+        batches = {each: self.batches["vendor_batches"][each] for each in vendor_batch_ids}
+        pauses = [poll_seconds(VENDORS[vendor]) or llm.poll_seconds for vendor in set(batches.values())]
         self.defer(
-            trigger=AnthropicBatchTrigger(
-                conn_id=self.conn_id,
-                vendor_batch_ids=list(vendor_batch_ids),
-                poll_seconds=anthropic_connection(self.conn_id).poll_seconds or llm.poll_seconds,
+            trigger=LlmBatchTrigger(
+                batches=batches,
+                poll_seconds=min(pauses),
                 poll_failures_tolerated=llm.poll_failures_tolerated,
                 deadline=until,
             ),
@@ -100,8 +101,6 @@ class WaitForBatches(BaseOperator):
         )
 
     def _cancel(self, vendor_batch_ids: list[str]) -> None:
-        from include.llm.progress import cancel_batch
-
-        with anthropic(self.conn_id) as client:
+        with batch_vendors() as vendors:
             for vendor_batch_id in vendor_batch_ids:
-                cancel_batch(client, vendor_batch_id)
+                vendors[self.batches["vendor_batches"][vendor_batch_id]].cancel(vendor_batch_id)

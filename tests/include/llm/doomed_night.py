@@ -9,6 +9,7 @@ from typing import Any
 
 import anthropic
 import httpx
+import openai
 from sqlalchemy import event
 
 from include.config import thresholds
@@ -16,11 +17,14 @@ from include.db import make_engine
 from include.llm.batches import plan_night
 from include.llm.collection import collect_batches
 from include.llm.submission import submit_batches
+from include.llm.vendors import BatchVendors
+from include.llm.vendors.anthropic import AnthropicBatches
+from include.llm.vendors.openai import OpenAIBatches
 
 
 def run(url: str, sandbox_url: str, key: str, day: date, kind: str, number: int) -> None:
-    """Plan, submit and collect; die just before the `number`-th commit, or when the `number`-th request to
-    the vendor is about to leave, or when its answer has arrived.
+    """Plan, submit, look, and collect; die just before the `number`-th commit, or when the `number`-th
+    request to a vendor is about to leave, or when its answer has arrived.
 
     Args:
         kind: `commit`, `request` or `response`.
@@ -40,14 +44,22 @@ def run(url: str, sandbox_url: str, key: str, day: date, kind: str, number: int)
     if kind == "commit":
         event.listen(engine, "commit", tick)
     hooks = {} if kind == "commit" else {kind: [tick]}
-    client = anthropic.Anthropic(
+    claude = anthropic.Anthropic(
         base_url=f"{sandbox_url}/anthropic",
         api_key=key,
         http_client=anthropic.DefaultHttpxClient(event_hooks=hooks),
     )
+    gpt = openai.OpenAI(
+        base_url=f"{sandbox_url}/openai/v1",
+        api_key=key,
+        http_client=openai.DefaultHttpxClient(event_hooks=hooks),
+    )
+    vendors = BatchVendors([AnthropicBatches(claude), OpenAIBatches(gpt)])
     ids = plan_night(engine, day, settings).open_batch_ids
-    submit_batches(engine, client, ids, settings.llm)
+    submissions = submit_batches(engine, vendors, ids, settings.llm)
+    for batch in submissions.submitted:
+        vendors[batch.vendor].look(batch.vendor_batch_id)
     httpx.post(
         f"{sandbox_url}/control/clock", json={"advance_seconds": 90_000}, headers={"x-api-key": key}
     ).raise_for_status()
-    collect_batches(engine, client, ids, settings)
+    collect_batches(engine, vendors, ids, settings)

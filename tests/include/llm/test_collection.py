@@ -6,7 +6,6 @@ from sqlalchemy import text
 
 from include.llm.collection import collect_batches
 from include.llm.errors import BatchUnknown, ResultsCutShort
-from include.llm.progress import cancel_batch
 
 RESULTS = "GET /v1/messages/batches/*/results"
 
@@ -102,15 +101,15 @@ def test_what_a_cancelled_batch_had_done_is_kept_too(make_night):
     night = make_night()
     night.queue()
     (batch,) = night.submit().submitted
-    cancel_batch(night.client, batch.vendor_batch_id)
+    night.vendors["anthropic"].cancel(batch.vendor_batch_id)
     night.let_the_vendor_finish()
     night.collect()
     states = night.states()
     assert states.get("queued", 0) + states.get("succeeded", 0) == 6
     assert night.report().paid_usd == night.vendor_bill_usd()
     outcomes = {row["outcome"] for row in night.rows("SELECT DISTINCT outcome FROM llm.llm_batch_item")}
-    assert outcomes <= {"canceled", "succeeded"}
-    assert cancel_batch(night.client, batch.vendor_batch_id).ended, "cancelling too late is no error"
+    assert outcomes <= {"cancelled", "succeeded"}
+    assert night.vendors["anthropic"].cancel(batch.vendor_batch_id).ended, "cancelling too late is no error"
 
 
 def test_a_batch_the_vendor_is_still_at_is_left_alone(make_night):
@@ -171,7 +170,7 @@ def test_a_batch_that_cannot_be_collected_does_not_hold_up_the_others(make_night
     night.client.messages.batches.retrieve(first.vendor_batch_id)
     night.client.messages.batches.delete(first.vendor_batch_id)
     with pytest.raises(BatchUnknown, match=first.vendor_batch_id):
-        collect_batches(night.engine, night.client, [first.batch_id, second.batch_id], night.settings)
+        collect_batches(night.engine, night.vendors, [first.batch_id, second.batch_id], night.settings)
     assert night.states() == {"batched": 2, "succeeded": 2}
 
 

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from include.config.model import Price
+from include.config.llm import Price
 from include.llm.errors import PriceUnknown
 from include.llm.prices import Mode, Usage, cost_of, price_of
 

@@ -9,8 +9,7 @@ from include.db import llm_batches as sql
 from include.errors import TransientError
 from include.llm.errors import BatchSubmissionUnknown, VendorBusy, VendorRefused
 from include.llm.submission import Way, submit_batch
-from include.llm.vendor import anthropic_client
-from tests.include.llm.conftest import LIST
+from tests.include.llm.conftest import LIST, vendors_of
 
 
 def ways(submissions):
@@ -80,7 +79,7 @@ def test_a_wrong_key_fails_at_once_and_the_batch_goes_out_when_it_is_right(make_
     night.queue()
     (batch_id,) = night.plan()
     with (
-        anthropic_client(sandbox.anthropic_url, "wrong", timeout_s=5) as stranger,
+        vendors_of(sandbox, "wrong") as stranger,
         pytest.raises(VendorRefused, match="anthropic_default") as refusal,
     ):
         submit_batch(night.engine, stranger, batch_id, night.settings.llm)
@@ -121,9 +120,9 @@ def test_two_submitters_at_once_post_one_batch(make_night, sandbox):
     together = threading.Barrier(3)
 
     def submit(_):
-        with anthropic_client(sandbox.anthropic_url, sandbox.api_key, timeout_s=10) as client:
+        with vendors_of(sandbox) as vendors:
             together.wait()
-            return submit_batch(night.engine, client, batch_id, night.settings.llm).way
+            return submit_batch(night.engine, vendors, batch_id, night.settings.llm).way
 
     with ThreadPoolExecutor(3) as workers:
         assert sorted(workers.map(submit, range(3))) == [Way.ALREADY, Way.ALREADY, Way.POSTED]

@@ -38,10 +38,24 @@ ALTER TABLE llm.llm_batch
     ADD COLUMN estimated_tokens bigint NOT NULL DEFAULT 0,
     ADD COLUMN input_file_id text,
     ADD COLUMN output_file_id text,
-    ADD COLUMN error_file_id text;
+    ADD COLUMN error_file_id text,
+    ADD COLUMN looked_at timestamptz;
 ALTER TABLE llm.llm_batch ALTER COLUMN endpoint DROP DEFAULT;
 ALTER TABLE llm.llm_batch DROP CONSTRAINT llm_batch_provider_model_run_date_chunk_key;
 ALTER TABLE llm.llm_batch ADD UNIQUE (provider, model, endpoint, run_date, chunk);
+
+-- What a night left in the queue, and why: written anew by each plan of that night.
+CREATE TABLE llm.llm_night_waiting (
+    run_date      date NOT NULL,
+    reason        text NOT NULL CHECK (reason IN
+                  ('tenant_budget', 'night_budget', 'night_requests', 'enqueued_tokens')),
+    tenant        text NOT NULL,
+    provider      text NOT NULL,
+    model         text NOT NULL,
+    requests      integer NOT NULL,
+    estimated_usd numeric(16, 8) NOT NULL,
+    PRIMARY KEY (run_date, reason, tenant, provider, model)
+);
 
 -- The vendors spell it both ways; we say cancelled.
 ALTER TABLE llm.llm_batch_item DROP CONSTRAINT llm_batch_item_outcome_check;
@@ -51,8 +65,8 @@ ALTER TABLE llm.llm_batch_item ADD CONSTRAINT llm_batch_item_outcome_check CHECK
 
 -- The bill: one row per call that the vendor charges, batch or live. `cost_key` names the call, so that
 -- booking it twice changes nothing: `r<request>-a<attempt>` in a batch, anything unique otherwise.
--- `input_tokens` are those charged at the full input price; images, video and audio are apart where the vendor
--- counts them apart.
+-- `input_tokens` are those charged at the full input price; images, video and audio are apart where the
+-- vendor counts them apart.
 DROP VIEW llm.llm_cost_per_day;
 ALTER TABLE llm.llm_cost ADD COLUMN cost_key text;
 UPDATE llm.llm_cost SET cost_key = 'r' || request_id || '-a' || attempt;
@@ -61,6 +75,8 @@ ALTER TABLE llm.llm_cost
     ALTER COLUMN request_id DROP NOT NULL,
     ALTER COLUMN attempt DROP NOT NULL,
     ADD PRIMARY KEY (cost_key),
+    ALTER COLUMN paid_usd TYPE numeric(20, 12),
+    ALTER COLUMN live_usd TYPE numeric(20, 12),
     ADD COLUMN cache_write_1h_tokens bigint NOT NULL DEFAULT 0,
     ADD COLUMN image_tokens bigint NOT NULL DEFAULT 0,
     ADD COLUMN video_tokens bigint NOT NULL DEFAULT 0,
@@ -79,6 +95,7 @@ GROUP BY booked_on, tenant, purpose, provider, model, mode;
 """
 
 DOWNGRADE = """
+DROP TABLE llm.llm_night_waiting;
 DROP VIEW llm.llm_cost_per_day;
 DROP INDEX llm.llm_cost_by_request;
 DELETE FROM llm.llm_cost WHERE request_id IS NULL OR attempt IS NULL;
@@ -86,6 +103,7 @@ ALTER TABLE llm.llm_cost DROP CONSTRAINT llm_cost_pkey;
 ALTER TABLE llm.llm_cost
     DROP COLUMN cost_key, DROP COLUMN cache_write_1h_tokens, DROP COLUMN image_tokens,
     DROP COLUMN video_tokens, DROP COLUMN audio_tokens, DROP COLUMN latency_ms,
+    ALTER COLUMN paid_usd TYPE numeric(16, 8), ALTER COLUMN live_usd TYPE numeric(16, 8),
     ADD PRIMARY KEY (request_id, attempt);
 CREATE VIEW llm.llm_cost_per_day AS
 SELECT booked_on, tenant, purpose, provider, model, mode,
@@ -101,7 +119,7 @@ ALTER TABLE llm.llm_batch_item ADD CONSTRAINT llm_batch_item_outcome_check CHECK
 ALTER TABLE llm.llm_batch DROP CONSTRAINT llm_batch_provider_model_endpoint_run_date_chunk_key;
 ALTER TABLE llm.llm_batch
     DROP COLUMN endpoint, DROP COLUMN intent_key, DROP COLUMN estimated_tokens, DROP COLUMN input_file_id,
-    DROP COLUMN output_file_id, DROP COLUMN error_file_id,
+    DROP COLUMN output_file_id, DROP COLUMN error_file_id, DROP COLUMN looked_at,
     ADD UNIQUE (provider, model, run_date, chunk);
 DROP INDEX llm.llm_request_queue;
 ALTER TABLE llm.llm_request

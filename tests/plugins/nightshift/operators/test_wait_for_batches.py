@@ -12,7 +12,7 @@ UNTIL = "2026-11-21T03:00:00+00:00"
 
 
 def operator(*ids):
-    batches = {"vendor_batch_ids": list(ids), "wait_until": UNTIL if ids else None}
+    batches = {"vendor_batches": dict.fromkeys(ids, "anthropic"), "wait_until": UNTIL if ids else None}
     return WaitForBatches(task_id="wait", batches=batches)
 
 
@@ -31,7 +31,7 @@ def test_with_something_to_wait_for_it_defers_at_once():
     with pytest.raises(TaskDeferred) as deferred:
         operator("msgbatch_1").execute({})
     _, arguments = deferred.value.trigger.serialize()
-    assert arguments["vendor_batch_ids"] == ["msgbatch_1"]
+    assert arguments["batches"] == {"msgbatch_1": "anthropic"}
     assert arguments["deadline"] == UNTIL
     assert arguments["poll_seconds"] == 2, "the connection's extra wins over the threshold"
     assert arguments["poll_failures_tolerated"] == thresholds().llm.poll_failures_tolerated
@@ -58,7 +58,7 @@ def test_past_the_deadline_what_is_left_is_cancelled_and_waited_for_a_little(san
     assert deferred.value.method_name == "resume_after_cancelling"
     assert deferred.value.kwargs == {"unknown": unknown}
     _, arguments = deferred.value.trigger.serialize()
-    assert arguments["vendor_batch_ids"] == [batch_id]
+    assert arguments["batches"] == {batch_id: "anthropic"}
     assert datetime.fromisoformat(arguments["deadline"]) < datetime.now(UTC) + timedelta(hours=1)
 
 

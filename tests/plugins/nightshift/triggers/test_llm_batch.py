@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import anthropic
 import pytest
 
-from nightshift.triggers.anthropic_batch import AnthropicBatchTrigger
+from nightshift.triggers.llm_batch import LlmBatchTrigger
 
 RETRIEVE = "GET /v1/messages/batches/*"
 
@@ -41,10 +41,10 @@ def vendor(sandbox):
 def trigger(*batch_ids, seconds=60.0, **changes):
     deadline = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
     arguments = {
-        "conn_id": "anthropic_default", "vendor_batch_ids": list(batch_ids), "poll_seconds": 0.05,
+        "batches": dict.fromkeys(batch_ids, "anthropic"), "poll_seconds": 0.05,
         "poll_failures_tolerated": 2, "deadline": deadline,
     }  # fmt: skip
-    return AnthropicBatchTrigger(**{**arguments, **changes})
+    return LlmBatchTrigger(**{**arguments, **changes})
 
 
 def events(waiting, meanwhile=None):
@@ -86,8 +86,8 @@ def test_a_vendor_out_of_reach_ends_the_wait_with_the_reason(vendor):
 def test_the_deadline_is_a_point_in_time_that_a_restart_does_not_move(vendor):
     batch_id = vendor.batch()
     path, arguments = trigger(batch_id, seconds=0.4).serialize()
-    assert path == f"{AnthropicBatchTrigger.__module__}.{AnthropicBatchTrigger.__qualname__}"
-    restarted = AnthropicBatchTrigger(**json.loads(json.dumps(arguments)))
+    assert path == f"{LlmBatchTrigger.__module__}.{LlmBatchTrigger.__qualname__}"
+    restarted = LlmBatchTrigger(**json.loads(json.dumps(arguments)))
     (event,) = events(restarted)
     assert (event["status"], event["pending"]) == ("deadline", [batch_id])
     assert datetime.now(UTC) >= datetime.fromisoformat(arguments["deadline"])
@@ -103,7 +103,7 @@ def test_a_batch_the_vendor_does_not_know_is_not_waited_for(vendor):
 
 def test_what_is_stored_of_the_trigger_names_the_connection_and_holds_no_key(sandbox):
     stored = json.dumps(trigger("msgbatch_1").serialize())
-    assert "anthropic_default" in stored
+    assert "anthropic" in stored
     assert sandbox.api_key not in stored
     assert sandbox.url not in stored
 
@@ -115,7 +115,7 @@ def test_clearing_the_task_leaves_the_batches_with_the_vendor(vendor):
 
 
 def test_giving_the_task_up_cancels_every_batch_it_can(vendor):
-    class GivenUp(AnthropicBatchTrigger):
+    class GivenUp(LlmBatchTrigger):
         async def _given_up(self):
             return True
 

@@ -1,0 +1,102 @@
+"""The pages as Airflow serves them: behind its login, true to the database, safe with what others wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.conftest import SETTINGS
+
+PASSWORDS = SETTINGS.var / "airflow" / "simple_auth_manager_passwords.json"
+
+
+@pytest.fixture(scope="module")
+def airflow_app(airflow_db: None) -> Iterator[Any]:
+    """Airflow's API server as an application, with our plugin loaded as Airflow loads it."""
+    from airflow.api_fastapi.app import create_app, purge_cached_app
+    from fastapi.testclient import TestClient
+
+    purge_cached_app()
+    with TestClient(create_app(), base_url="http://127.0.0.1") as client:
+        yield client
+    purge_cached_app()
+
+
+@pytest.fixture
+def anonymous(airflow_app: Any, db: Engine) -> Any:
+    """A visitor; the pages read this test's database."""
+    from nightshift.pages import app
+
+    app._engine.cache_clear()
+    airflow_app.headers.pop("authorization", None)
+    yield airflow_app
+    app._engine.cache_clear()
+
+
+@pytest.fixture
+def visitor(anonymous: Any) -> Any:
+    """A person who is logged in."""
+    password = json.loads(Path(PASSWORDS).read_text())["admin"]
+    said = anonymous.post("/auth/token", json={"username": "admin", "password": password})
+    anonymous.headers["authorization"] = f"Bearer {said.json()['access_token']}"
+    return anonymous
+
+
+def a_night(db: Engine) -> None:
+    with db.begin() as conn:
+        conn.execute(
+            text("""
+            INSERT INTO llm.llm_batch (provider, model, endpoint, run_date, chunk, state, vendor_batch_id,
+                                       request_count, vendor_counts, submitted_at, error)
+            VALUES ('openai', 'gpt-5-mini', '/v1/chat/completions', '2026-11-20', 1, 'submitted', 'batch_1',
+            10,
+                    '{"completed": 4, "failed": 1, "total": 10}', now() - interval '5 minutes', NULL),
+                   ('anthropic', 'claude-haiku-4-5', '/v1/messages', '2026-11-20', 1, 'failed', NULL, 3, '{}',
+                    NULL, '<script>alert(1)</script> refused')""")
+        )
+
+
+@pytest.mark.parametrize("path", ["/nightshift/llm", "/nightshift/llm/batches"])
+def test_nobody_reads_a_page_without_logging_in(anonymous: Any, path: str) -> None:
+    assert anonymous.get(path).status_code == 401
+
+
+def test_an_empty_house_says_what_will_be_there(visitor: Any) -> None:
+    page = visitor.get("/nightshift/llm")
+    assert page.status_code == 200
+    assert "Nothing was asked on these days" in page.text
+    assert "The queue is empty" in page.text
+
+
+def test_batches_show_how_far_they_are_and_scripts_of_others_stay_words(db: Engine, visitor: Any) -> None:
+    a_night(db)
+    page = visitor.get("/nightshift/llm/batches?day=2026-11-20")
+    assert "4 of 10 answered, 1 not" in page.text
+    assert "batch_1" in page.text
+    assert "<script>" not in page.text
+    assert "&lt;script&gt;" in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert 'http-equiv="refresh"' in page.text
+
+
+def test_a_day_that_is_none_is_refused(visitor: Any) -> None:
+    assert visitor.get("/nightshift/llm/batches?day=yesterday").status_code == 422
+    assert visitor.get("/nightshift/llm?days=0").status_code == 422
+
+
+def test_without_a_database_the_page_says_which_connection_to_check(
+    visitor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nightshift.pages import app
+
+    app._engine.cache_clear()
+    gone = {"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "login": "a", "schema": "b"}
+    monkeypatch.setenv("AIRFLOW_CONN_NIGHTSHIFT_DB", json.dumps(gone))
+    page = visitor.get("/nightshift/llm/batches")
+    assert page.status_code == 503
+    assert "Check connection nightshift_db" in page.text
