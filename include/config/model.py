@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from include.config.llm import LlmThresholds, Price
 from include.config.section import PositiveFloat, PositiveInt, Section, Share
+from include.config.serving import ServingThresholds
 
 Severity = Literal["low", "medium", "high", "critical"]
 
@@ -112,6 +113,7 @@ class Thresholds(Section):
 
     ads: AdsThresholds
     llm: LlmThresholds
+    serving: ServingThresholds
     prices: tuple[Price, ...]
     ctr: CtrThresholds
     drift: DriftThresholds
