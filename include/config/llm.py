@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from include.config.cache import CacheThresholds
 from include.config.section import PositiveFloat, PositiveInt, Section
 
 Dollars = Annotated[Decimal, Field(ge=0)]
@@ -61,6 +62,7 @@ class LlmThresholds(Section):
     poll_failures_tolerated: PositiveInt
     batch_deadline_hours: PositiveFloat
     cancel_grace_minutes: PositiveFloat
+    cache: CacheThresholds
 
     @model_validator(mode="after")
     def _every_vendor(self) -> "LlmThresholds":

@@ -67,3 +67,11 @@ class ResultsGone(PermanentError):
 
 class ResultsCutShort(TransientError):
     """The download of results broke off. What came is stored; the next attempt goes on from there."""
+
+
+class CacheUnavailable(TransientError):
+    """The cache does not answer, or not in time: the question goes to the model."""
+
+
+class EmbedderUnavailable(PermanentError):
+    """What turns texts into vectors is not installed or not configured."""

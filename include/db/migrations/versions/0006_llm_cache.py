@@ -16,8 +16,8 @@ CREATE EXTENSION IF NOT EXISTS vector;
 
 -- Answers are kept apart by who asks (`*` is everybody), what for, with which prompt and model, and by what
 -- the questions were embedded with. `policy` is what was learnt about when another question's answer will do;
--- where it is null only exact hits are answered. `shut_at` is set when checks showed more wrong answers than
--- promised: exact hits only, until the policy is learnt anew.
+-- where it is null only exact hits are answered. `version` counts its changes. `shut_at` is set when checks
+-- showed more wrong answers than promised: exact hits only, until the policy is learnt anew.
 CREATE TABLE llm.cache_namespace (
     namespace_id   integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant         text NOT NULL,
@@ -26,6 +26,7 @@ CREATE TABLE llm.cache_namespace (
     model          text NOT NULL,
     embedder       text NOT NULL,
     policy         jsonb,
+    version        integer NOT NULL DEFAULT 0,
     learnt_at      timestamptz,
     shut_at        timestamptz,
     shut_why       text,
@@ -33,8 +34,25 @@ CREATE TABLE llm.cache_namespace (
     UNIQUE (tenant, task, prompt_version, model, embedder)
 );
 
+-- What became of each version of a policy: how strict it was, what it promised by what evidence, and why it
+-- went. The policies themselves are kept only while they are in force.
+CREATE TABLE llm.cache_policy (
+    namespace_id integer NOT NULL REFERENCES llm.cache_namespace ON DELETE CASCADE,
+    version      integer NOT NULL,
+    made_at      timestamptz NOT NULL DEFAULT now(),
+    why          text NOT NULL,
+    delta        double precision,
+    threshold    double precision,
+    observations integer NOT NULL DEFAULT 0,
+    hit_share    double precision,
+    wrong_share  double precision,
+    wrong_bound  double precision,
+    PRIMARY KEY (namespace_id, version)
+);
+
 -- One answered question. `exact_key` is the request key of the queue. `live_usd` and `latency_ms` are what
--- the call that answered it cost: what each hit saves. No column changes when an entry is hit.
+-- the call that answered it cost: what each hit saves. No column changes when an entry is hit, but for
+-- entries with `slides_s`: bundles of hits move their end that far into the future.
 CREATE TABLE llm.cache_entry (
     entry_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     namespace_id integer NOT NULL REFERENCES llm.cache_namespace ON DELETE CASCADE,
@@ -47,6 +65,7 @@ CREATE TABLE llm.cache_entry (
     tags         text[] NOT NULL DEFAULT '{}',
     stored_at    timestamptz NOT NULL DEFAULT now(),
     expires_at   timestamptz NOT NULL,
+    slides_s     double precision CHECK (slides_s > 0),
     UNIQUE (namespace_id, exact_key)
 );
 CREATE INDEX cache_entry_by_key ON llm.cache_entry (exact_key);
@@ -74,20 +93,28 @@ CREATE INDEX cache_vector_1536_nearest ON llm.cache_vector_1536 USING hnsw (embe
 CREATE INDEX cache_vector_1536_by_namespace ON llm.cache_vector_1536 (namespace_id);
 
 -- Whether a neighbour's answer would have been right, seen when the model was asked anyway: on every miss
--- that had a neighbour, and on the hits that were checked. `weight` is how many lookups one observation
--- stands for.
+-- that had a neighbour, and on the hits that were checked. `vectors` are both questions as little-endian half
+-- floats, one after the other; `weight` is how many lookups one observation stands for; `score` is what the
+-- policy of that `version` gave the pair; observations of one `family` share questions and are never learnt
+-- from and tested on at once.
 CREATE TABLE llm.cache_observation (
     observation_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     namespace_id   integer NOT NULL REFERENCES llm.cache_namespace ON DELETE CASCADE,
     entry_id       bigint,
     kind           text NOT NULL CHECK (kind IN ('miss', 'check', 'label')),
+    similarity     real NOT NULL,
     features       real[] NOT NULL,
+    vectors        bytea NOT NULL,
     was_right      boolean NOT NULL,
     weight         real NOT NULL DEFAULT 1,
+    score          double precision,
+    version        integer NOT NULL DEFAULT 0,
+    family         bigint NOT NULL DEFAULT 0,
     seen_at        timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX cache_observation_by_namespace ON llm.cache_observation (namespace_id, seen_at);
-CREATE INDEX cache_observation_by_entry ON llm.cache_observation (entry_id) WHERE entry_id IS NOT NULL;
+CREATE INDEX cache_observation_by_namespace ON llm.cache_observation (namespace_id, observation_id);
+CREATE INDEX cache_observation_by_entry ON llm.cache_observation (entry_id, similarity) INCLUDE (was_right)
+    WHERE entry_id IS NOT NULL;
 
 -- What was looked up, written in bundles and only ever added to; whole days are summed into `cache_day` and
 -- removed in one statement.
@@ -146,7 +173,7 @@ GROUP BY day, namespace.tenant, namespace.task, namespace.prompt_version, namesp
 DOWNGRADE = """
 DROP VIEW llm.cache_per_day;
 DROP VIEW llm.cache_lookup_day;
-DROP TABLE llm.cache_day, llm.cache_lookup, llm.cache_observation, llm.cache_vector_1536,
+DROP TABLE llm.cache_day, llm.cache_lookup, llm.cache_observation, llm.cache_policy, llm.cache_vector_1536,
     llm.cache_vector_384, llm.cache_entry, llm.cache_namespace;
 """
 
