@@ -120,6 +120,7 @@ def test_all_services_of_the_design_are_there(compose: dict[str, Any]) -> None:
         "airflow-dag-processor",
         "airflow-worker",
         "airflow-triggerer",
+        "serving",
     }
     assert {name: wanted for name, wanted in profiles.items() if wanted} == {
         "flower": ["flower"],
@@ -172,7 +173,7 @@ def test_no_secret_has_a_default(raw: dict[str, Any]) -> None:
 def test_only_loopback_is_listened_on(compose: dict[str, Any]) -> None:
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
 
-    assert len(ports) == 4
+    assert len(ports) == 5
     assert all(re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port) for port in ports)
     assert all(service.get("network_mode") is None for service in compose["services"].values())
 

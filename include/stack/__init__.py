@@ -1,4 +1,4 @@
-"""The whole house on one machine: PostgreSQL, Redis, MLflow, the vendor sandbox and Airflow, all from pip.
+"""The whole house on one machine: PostgreSQL, Redis, MLflow, vendor sandbox, HTTP service, Airflow: from pip.
 
 `settings.py` says where things live and on which ports, `secrets.py` makes this machine's passwords,
 `environment.py` turns both into the variables every program reads, `programs.py` lists the programs with

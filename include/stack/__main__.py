@@ -117,11 +117,12 @@ def _nightly(stack: Stack, options: argparse.Namespace) -> int:
 
 
 def _print_addresses(stack: Stack) -> None:
-    settings, password = stack.settings, stack.secrets["airflow_password"]
+    settings, secrets = stack.settings, stack.secrets
     print(
-        f"\n  Airflow      {settings.url('airflow')}   user admin, password {password}"
+        f"\n  Airflow      {settings.url('airflow')}   user admin, password {secrets['airflow_password']}"
         f"\n  MLflow       {settings.url('mlflow')}"
         f"\n  Slack inbox  {settings.url('sandbox')}/slack/inbox"
+        f"\n  HTTP API     {settings.url('serving')}/docs   x-api-key {secrets['api_key']}"
         f"\n  Logs         {settings.logs}\n",
         flush=True,
     )

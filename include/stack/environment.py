@@ -21,6 +21,7 @@ def stack_environment(settings: StackSettings, secrets: dict[str, str]) -> dict[
         "NIGHTSHIFT_VAR": str(settings.var),
         "NIGHTSHIFT_SANDBOX_URL": settings.url("sandbox"),
         "NIGHTSHIFT_SANDBOX_KEY": secrets["sandbox_key"],
+        "NIGHTSHIFT_API_KEYS": json.dumps({"*": secrets["api_key"]}),
         "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}",
         "PYTHONUNBUFFERED": "1",
         "DO_NOT_TRACK": "1",

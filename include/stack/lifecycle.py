@@ -181,8 +181,8 @@ def _start(stack: Stack, say: Say) -> None:
         ),
     )
 
-    say("Redis, vendor sandbox, MLflow and the schema of Airflow's database")
-    for name in ("redis", "sandbox", "mlflow"):
+    say("Redis, vendor sandbox, MLflow, HTTP service and the schema of Airflow's database")
+    for name in ("redis", "sandbox", "mlflow", "serving"):
         supervisor.start_program(name)
     _migrate_airflow(stack)
     say("Airflow")

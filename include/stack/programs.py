@@ -100,6 +100,20 @@ def programs(settings: StackSettings, secrets: dict[str, str]) -> list[Program]:
             lambda: http_ok(settings.url("mlflow") + "/health"),
         ),
         Program(
+            "serving",
+            [
+                sys.executable,
+                "-m",
+                "include.serving",
+                "--host",
+                LOOPBACK,
+                "--port",
+                str(settings.ports["serving"]),
+            ],
+            # Whether it lives: a restart would not bring a database back that does not answer.
+            lambda: http_ok(settings.url("serving") + "/healthz"),
+        ),
+        Program(
             "airflow-api-server",
             [str(SCRIPTS / "airflow"), "api-server"],
             lambda: http_ok(airflow + "/api/v2/monitor/health"),

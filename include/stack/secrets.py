@@ -22,6 +22,7 @@ SECRETS = {
     "airflow_fernet_key": "NIGHTSHIFT_AIRFLOW_FERNET_KEY",
     "sandbox_key": "NIGHTSHIFT_SANDBOX_KEY",
     "mlflow_secret_key": "NIGHTSHIFT_MLFLOW_SECRET_KEY",
+    "api_key": "NIGHTSHIFT_API_KEY",
 }
 
 

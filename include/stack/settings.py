@@ -18,6 +18,7 @@ PORTS = {
     "sandbox": ("NIGHTSHIFT_SANDBOX_PORT", 8090),
     "mlflow": ("NIGHTSHIFT_MLFLOW_PORT", 5055),
     "airflow": ("NIGHTSHIFT_AIRFLOW_PORT", 8080),
+    "serving": ("NIGHTSHIFT_SERVING_PORT", 8070),
 }
 
 
