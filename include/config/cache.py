@@ -45,6 +45,7 @@ class CacheThresholds(Section):
     max_scan_tuples: PositiveInt
     scanned_rows: PositiveInt
     learn_from: PositiveInt
+    learn_thoroughly: PositiveInt
     learn_most: PositiveInt
     keep_lookup_days: PositiveInt
     keep_observations: PositiveInt

@@ -7,6 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from include.config.cache import CacheThresholds
+from include.config.clients import (
+    CouncilThresholds,
+    KeepThresholds,
+    LiveThresholds,
+    ModelName,
+    WarmThresholds,
+)
 from include.config.section import PositiveFloat, PositiveInt, Section
 
 Dollars = Annotated[Decimal, Field(ge=0)]
@@ -63,6 +70,11 @@ class LlmThresholds(Section):
     batch_deadline_hours: PositiveFloat
     cancel_grace_minutes: PositiveFloat
     cache: CacheThresholds
+    live: LiveThresholds
+    hooks: ModelName
+    council: CouncilThresholds
+    warm: WarmThresholds
+    keep: KeepThresholds
 
     @model_validator(mode="after")
     def _every_vendor(self) -> "LlmThresholds":

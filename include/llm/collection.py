@@ -8,7 +8,7 @@ again, which is not.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -24,20 +24,12 @@ from include.db import llm_results as results_sql
 from include.db.llm_batches import BatchRow
 from include.db.llm_results import Item
 from include.errors import NightshiftError
-from include.llm import hooks, scoring
-from include.llm.answers import answer_of_schema
+from include.llm import scoring, tasks
 from include.llm.costs import Answered, book
 from include.llm.errors import AnswerInvalid, BatchNotEnded, BatchUnknown, ResultsCutShort, ResultsGone
 from include.llm.prices import Mode, price_of
 from include.llm.submission import first_custom_id, submit_batch
 from include.llm.vendors import BatchProgress, BatchVendor, BatchVendors, Result, Unreadable
-
-# How the answer to a purpose is checked and turned into what is stored. Others are checked against the JSON
-# schema they came with, or stored as plain text.
-READERS: Mapping[str, Callable[[str], dict[str, Any]]] = {
-    scoring.PURPOSE: scoring.read_answer,
-    hooks.PURPOSE: hooks.read_answer,
-}
 
 
 @dataclass(frozen=True)
@@ -242,11 +234,7 @@ def read_answer(item: Item, text: str) -> dict[str, Any]:
     Raises:
         AnswerInvalid: it is not in the form that was asked for.
     """
-    if item.purpose in READERS:
-        return READERS[item.purpose](text)
-    if item.answer_schema is not None:
-        return answer_of_schema(text, item.answer_schema)
-    return {"text": text}
+    return tasks.read_answer(item.purpose, text, item.answer_schema)
 
 
 def _row(

@@ -210,6 +210,11 @@ def read_line(line: bytes) -> Result | Unreadable:
         return Unreadable(text, f"not a result: {type(error).__name__} {error}")
 
 
+def read_message(message: dict[str, Any]) -> Result:
+    """What the answer to a live call says. Raises `KeyError` and the like where it is none."""
+    return _succeeded("live", message)
+
+
 def _succeeded(custom_id: str, message: dict[str, Any]) -> Result:
     usage = Usage.of_message(message["usage"])
     stop_reason = message["stop_reason"]

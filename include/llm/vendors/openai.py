@@ -226,6 +226,11 @@ def read_line(line: bytes, endpoint: str) -> Result | Unreadable:
         return Unreadable(text, f"not a result: {type(flaw).__name__} {flaw}")
 
 
+def read_reply(body: dict[str, Any], endpoint: str) -> Result:
+    """What the answer to a live call says. Raises `KeyError` and the like where it is none."""
+    return _READERS[endpoint]("live", body)
+
+
 def _undone(custom_id: str, error: dict[str, Any]) -> Result:
     code, message = str(error["code"]), str(error.get("message") or "")
     outcome = UNDONE.get(code, "errored")
