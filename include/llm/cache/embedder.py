@@ -87,12 +87,16 @@ class MiniLmEmbedder:
             if (known := self._readings.get(text)) is not None:
                 self._readings.move_to_end(text)
                 return known
-        reading = self.read_all([text])[0]
+        return self.remember([text])[0]
+
+    def remember(self, texts: Sequence[str]) -> list[Reading]:
+        """What it makes of texts that `read` will be asked for soon."""
+        readings = self.read_all(texts)
         with self._remembering:
-            self._readings[text] = reading
-            if len(self._readings) > REMEMBERED:
+            self._readings.update(zip(texts, readings, strict=True))
+            while len(self._readings) > REMEMBERED:
                 self._readings.popitem(last=False)
-        return reading
+        return readings
 
     def read_all(self, texts: Sequence[str]) -> list[Reading]:
         """What it makes of many texts; not remembered."""

@@ -30,6 +30,7 @@ from include.llm.cache.promise.pairs import Pair
 from include.llm.cache.promise.policy import Policy
 from include.llm.cache.promise.relearn import family_of
 from include.llm.cache.promise.watch import watch_namespaces
+from include.llm.cache.upkeep import invalidate
 from include.llm.errors import CacheUnavailable, RequestInvalid
 
 STORED_AT_ONCE = 500
@@ -63,7 +64,7 @@ class SemanticCache:
                 f"there are tables for {' and '.join(map(str, sql.DIMENSIONS))}"
             )
         self.embedder, self.settings = embedder, settings
-        self._size = embedder.dimensions
+        self._engine, self._size = engine, embedder.dimensions
         self._known: dict[Namespace, _Known] = {}
         pool = partial(
             ImpatientPool, engine.url, failures=settings.breaker_failures, pause_s=settings.breaker_seconds
@@ -85,7 +86,7 @@ class SemanticCache:
             engine,
             every_s=settings.journal_seconds,
             rows=settings.journal_rows,
-            watch=lambda namespace_ids: self._watch(engine, namespace_ids),
+            watch=self._watch,
         )
 
     def namespace(self, tenant: str, task: str, prompt_version: str, model: str) -> Namespace:
@@ -178,6 +179,15 @@ class SemanticCache:
             },
         )
 
+    def invalidate(self, *, tags: Sequence[str] | None = None, namespace: Namespace | None = None) -> int:
+        """Remove every entry with any of these tags, in this namespace or in all; returns how many.
+
+        Raises:
+            RequestInvalid: neither was named.
+        """
+        names = {} if namespace is None else namespace.as_row()
+        return invalidate(self._engine, self.settings, tags=tags, **names)
+
     def flush(self) -> None:
         """Write what happened so far; it is written by itself within seconds."""
         self._journal.flush()
@@ -228,11 +238,12 @@ class SemanticCache:
         lookup = replace(lookup, neighbour=neighbour)
         if policy is None or score is None:
             return lookup
+        share = policy.share_checked(self.settings.check_share, self.settings.learn_thoroughly)
         decision = policy.decide(
             score,
             near.times_right,
             near.times_wrong,
-            check_share=self.settings.check_share,
+            check_share=share,
             chances=(random.random(), random.random()),
         )
         if not decision.serve:
@@ -311,8 +322,8 @@ class SemanticCache:
         if lookup.namespace_id is not None and not lookup.check:
             self._journal.add(lookup=_line(lookup, str(lookup.kind)))
 
-    def _watch(self, engine: Engine, namespace_ids: set[int]) -> None:
-        if watch_namespaces(engine, namespace_ids, self.settings):
+    def _watch(self, namespace_ids: set[int]) -> None:
+        if watch_namespaces(self._engine, namespace_ids, self.settings):
             self.forget_policies()
 
 

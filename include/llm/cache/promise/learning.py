@@ -9,6 +9,7 @@ The bound is the one of Fay and Feuer (1997) for weighted counts, since a checke
 equal weights it is the exact Poisson bound. The policy in force is the mean of the folds' models.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ FOLDS = 5
 # Inverse of the penalty on the linear weights; chosen once on question pairs, the same for all namespaces.
 SOFTNESS = 0.1
 STEPS = 150
+LEAST_SPREAD = 1e-6
 # Fewer observations than this of either kind, and the cosine alone is the score.
 LEAST_OF_A_KIND = 20
 TREES: dict[str, Any] = {
@@ -80,24 +82,36 @@ def learn(seen: Observations, delta: float, *, confidence: float) -> Policy:
         delta: most wrong semantic hits per lookup without an exact answer.
         confidence: of the bound on them.
     """
+    return learn_for(seen, [delta], confidence=confidence)[0]
+
+
+def learn_for(seen: Observations, deltas: Sequence[float], *, confidence: float) -> list[Policy]:
+    """Policies for several promises, from the same models."""
     mean = seen.features.mean(axis=0)
     # What never differed tells nothing; divided by one it stays near zero.
     spread = seen.features.std(axis=0)
-    spread = np.where(spread > 1e-6, spread, 1.0)
+    spread = np.where(spread > LEAST_SPREAD, spread, 1.0)
     knots = np.quantile(seen.features, np.linspace(0, 1, KNOTS + 2)[1:-1], axis=0).T
     scores, scorer = _cross_fitted(seen, mean, spread, knots)
-    threshold, calibration = choose(scores, seen.right, seen.weights, delta * (1 - ENTRY_SHARE), confidence)
     slope, offset = _odds(scores, seen)
-    return Policy(
-        delta=delta,
-        confidence=confidence,
-        threshold=threshold,
-        scorer=scorer,
-        slope=slope,
-        offset=offset,
-        observations=len(seen),
-        calibration=calibration,
-    )
+    policies = []
+    for delta in deltas:
+        threshold, calibration = choose(
+            scores, seen.right, seen.weights, delta * (1 - ENTRY_SHARE), confidence
+        )
+        policies.append(
+            Policy(
+                delta=delta,
+                confidence=confidence,
+                threshold=threshold,
+                scorer=scorer,
+                slope=slope,
+                offset=offset,
+                observations=len(seen),
+                calibration=calibration,
+            )
+        )
+    return policies
 
 
 def choose(
@@ -210,9 +224,14 @@ def _folds(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 def _linear(made: npt.NDArray[np.float32], right: npt.NDArray[np.bool_], weights: Array) -> Array:
     """Logistic regression with a ridge penalty on all but the constant, which comes last."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=SOFTNESS, max_iter=STEPS).fit(made, right, sample_weight=_tamed(weights))
+    with warnings.catch_warnings():
+        # More steps change nothing that the threshold, chosen on what comes out, would notice.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(C=SOFTNESS, max_iter=STEPS)
+        model.fit(made, right, sample_weight=_tamed(weights))
     return np.append(model.coef_[0], model.intercept_[0]).astype(np.float64)
 
 

@@ -25,6 +25,8 @@ ENTRY_SHARE = 0.05
 # Pseudo-observations that the score counts for against an entry's own.
 PRIOR = 4.0
 ENTRY_CONFIDENCE = 0.9
+# Checking more than this would save nothing.
+MOST_CHECKED = 0.5
 CLIP = 4.0
 SCALE_PRODUCTS, SCALE_VECTOR = 0.3, 0.12
 KNOTS = 7
@@ -151,6 +153,14 @@ class Policy:
             serve = served_for_its_score or chances[0] < self._share_served(times_right)
         check = serve and chances[1] < check_share
         return Decision(serve, check, 1 / check_share if serve else 1.0)
+
+    def share_checked(self, least: float, thorough: int) -> float:
+        """Share of served answers to check: many while little is known, `least` in the end.
+
+        Args:
+            thorough: so many observations are not enough to check less than all that may be checked.
+        """
+        return max(least, min(MOST_CHECKED, MOST_CHECKED * thorough / max(self.observations, 1)))
 
     def _share_served(self, times_right: int) -> float:
         """Of lookups below the threshold, at an entry that was only ever right: the share that may be served.

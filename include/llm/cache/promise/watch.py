@@ -17,6 +17,8 @@ from include.llm.cache.promise.learning import lower_bound, wrong_bounds
 from include.llm.cache.promise.policy import ENTRY_SHARE, Policy
 
 LOG = logging.getLogger(__name__)
+# Fewer say nothing by themselves.
+LEAST_CHECKS = 10
 
 
 def watch_namespaces(engine: Engine, namespace_ids: Iterable[int], settings: CacheThresholds) -> list[int]:
@@ -58,7 +60,8 @@ def verdict(policy: Policy, seen: Sequence[RowMapping]) -> tuple[float, str]:
     wrong = [row for row in checks if not row["was_right"]]
     told = f"{len(wrong)} of {len(checks)} checked hits were wrong"
     served = sum(row["weight"] for row in checks) / total
-    if served * lower_bound(len(wrong), len(checks), policy.confidence) > policy.delta:
+    least_wrong = served * lower_bound(len(wrong), len(checks), policy.confidence)
+    if len(checks) >= LEAST_CHECKS and least_wrong > policy.delta:
         return float("inf"), f"{told}: more than the {policy.delta:.1%} of lookups that was promised"
     known = policy.calibration
     # A wrong check below the threshold was served for its entry's sake; that has a budget of its own.
