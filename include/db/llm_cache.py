@@ -85,7 +85,7 @@ WITH given AS (
 ), vector AS (
     INSERT INTO llm.cache_vector_{size} AS known (entry_id, namespace_id, expires_at, embedding)
     SELECT entry.entry_id, %(namespace_id)s, entry.expires_at, last.embedding
-    FROM entry JOIN last USING (exact_key) ORDER BY entry.entry_id
+    FROM entry JOIN last USING (exact_key) WHERE last.question <> '' ORDER BY entry.entry_id
     ON CONFLICT (entry_id) DO UPDATE
         SET expires_at = excluded.expires_at, embedding = excluded.embedding
 )
@@ -199,7 +199,8 @@ def store(
     """Keep answers; one that is there already is replaced, and lives anew. Returns entry ids by key.
 
     Args:
-        rows: exact_key, question, answer, live_usd, latency_ms, source, tags, ttl_s, slides.
+        rows: exact_key, question (empty: nothing else is ever compared with it), answer, live_usd,
+            latency_ms, source, tags, ttl_s, slides.
         vectors: a `pgvector.HalfVector` a row.
     """
     if not rows:
@@ -228,3 +229,15 @@ def answer_queued(conn: Connection) -> list[int]:
 
 def _cursor(conn: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
     return conn.cursor(binary=True, row_factory=namedtuple_row)
+
+
+def take_claim(conn: psycopg.Connection[Any], key: str) -> bool:
+    """Take the lock of a question on this connection; False where another connection has it."""
+    found = conn.execute("SELECT pg_try_advisory_lock(hashtextextended('nightshift llm ' || %s, 0))", [key])
+    row = found.fetchone()
+    return bool(row and row[0])
+
+
+def give_back_claim(conn: psycopg.Connection[Any], key: str) -> None:
+    """Let go of the lock of a question."""
+    conn.execute("SELECT pg_advisory_unlock(hashtextextended('nightshift llm ' || %s, 0))", [key])

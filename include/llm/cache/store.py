@@ -93,8 +93,12 @@ class SemanticCache:
         """The namespace of these for this cache's embedder."""
         return Namespace(tenant, task, prompt_version, model, self.embedder.name)
 
-    def look_up(self, namespace: Namespace, question: str, key: str) -> Lookup:
+    def look_up(self, namespace: Namespace, question: str, key: str, *, counts: bool = True) -> Lookup:
         """What is known of a question.
+
+        Args:
+            question: its words; empty where only the very same question may answer it.
+            counts: whether this is how the question is answered; otherwise say it later by `record`.
 
         Raises:
             CacheUnavailable: the cache or its embedder cannot say in time. Ask the model.
@@ -106,10 +110,23 @@ class SemanticCache:
             found = self._reads.run(lambda conn: sql.exact(conn, known.namespace_id, [key]))
             if found:
                 lookup = replace(lookup, kind=LookupKind.EXACT, **_hit(found[0]))
-            elif self.settings.is_semantic(namespace.task):
+            elif question and self.settings.is_semantic(namespace.task):
                 lookup = self._look_around(lookup, known)
-        self._record(lookup)
+        if counts:
+            self.record(lookup)
         return lookup
+
+    def known_as(self, namespace: Namespace, key: str) -> Lookup | None:
+        """An exact hit to be counted whose answer came past the cache; None where the namespace is new."""
+        known = self._known.get(namespace)
+        if known is None:
+            return None
+        return Lookup(LookupKind.EXACT, namespace, key, "", known.namespace_id, version=known.version)
+
+    def record(self, lookup: Lookup) -> None:
+        """Count a lookup. A hit that is checked is counted when the model's answer is there."""
+        if lookup.namespace_id is not None and not lookup.check:
+            self._journal.add(lookup=_line(lookup, str(lookup.kind)))
 
     def look_up_exact(self, namespace: Namespace, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The answers of these very questions, by key. Not counted as hits.
@@ -316,11 +333,6 @@ class SemanticCache:
             "ttl_s": self.settings.ttl_hours_of(namespace.task) * 3600 if ttl_s is None else ttl_s,
             "slides": answered.slides,
         }
-
-    def _record(self, lookup: Lookup) -> None:
-        """Count it. A hit that is checked is counted when the model's answer is there."""
-        if lookup.namespace_id is not None and not lookup.check:
-            self._journal.add(lookup=_line(lookup, str(lookup.kind)))
 
     def _watch(self, namespace_ids: set[int]) -> None:
         if watch_namespaces(self._engine, namespace_ids, self.settings):
