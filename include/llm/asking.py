@@ -109,8 +109,8 @@ class Desk:
         mine = reply.shared()
         lookup = self.cache.known_as(question.namespace(self.cache.embedder.name), question.key)
         if lookup is not None:
-            saved = {"live_usd": mine.saved_usd, "latency_ms": mine.latency_ms}
-            self.cache.record(replace(lookup, kind=LookupKind(mine.how), similarity=mine.similarity, **saved))
+            lookup = replace(lookup, kind=LookupKind(mine.how), similarity=mine.similarity)
+            self.cache.record(replace(lookup, live_usd=mine.saved_usd, latency_ms=mine.latency_ms))
         return mine
 
     def read(self, question: Question, completion: Completion) -> Reply:

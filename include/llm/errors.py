@@ -75,3 +75,7 @@ class CacheUnavailable(TransientError):
 
 class EmbedderUnavailable(PermanentError):
     """What turns texts into vectors is not installed or not configured."""
+
+
+class CouncilWithoutVerdict(TransientError):
+    """Too few members of the AI council answered; the message says why."""

@@ -83,14 +83,14 @@ class Claims:
             return taken
 
         try:
-            return self._pool.run(claim)
+            return self._pool.run("claim", claim)
         except CacheUnavailable:
             return None
 
     def give_back(self, key: str) -> None:
         """Let others ask."""
         try:
-            self._pool.run(lambda conn: sql.give_back_claim(conn, key))
+            self._pool.run("give back", lambda conn: sql.give_back_claim(conn, key))
         except CacheUnavailable:
             # A lock that is still there goes when its connection does.
             self._pool.close()

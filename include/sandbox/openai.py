@@ -22,8 +22,9 @@ from include.sandbox.credentials import presented_key, same_key
 from include.sandbox.faults import EmptyFileIds, MalformedLine, TokenLimit, arguments_of
 from include.sandbox.misfortunes import misfortune_of
 from include.sandbox.openai_answers import CHAT, EMBEDDINGS, ENDPOINTS, RESPONSES, flaw, reply
-from include.sandbox.openai_batches import OpenAIBatchLedger, OpenAIMisfortune, charged
+from include.sandbox.openai_batches import OpenAIBatchLedger, OpenAIMisfortune
 from include.sandbox.openai_files import OpenAIFiles
+from include.sandbox.openai_requests import charged
 from include.sandbox.params import VendorError
 from include.sandbox.prompt_cache import PromptCache, bill
 from include.sandbox.schema_answers import SchemaUnsupported

@@ -23,20 +23,17 @@ from include.sandbox.batches import (
     CANCEL_SECONDS,
     EXPIRY_SECONDS,
     KEYS_PER_BATCH,
-    NEVER,
     RESULTS_PER_PAGE,
     BatchRefused,
     Misfortune,
     tokens_of,
 )
-from include.sandbox.openai_answers import EMBEDDINGS, answered, beginning, flaw, prompt_tokens, reply
 from include.sandbox.openai_files import OpenAIFiles
 from include.sandbox.openai_lines import BadLine, Line, read_lines
+from include.sandbox.openai_requests import stored, told
 from include.sandbox.params import VendorError
 from include.sandbox.prompt_cache import PromptCache, Tokens, bill
-from include.sandbox.schema_answers import SchemaUnsupported
 from include.sandbox.state import SandboxState, VirtualClock
-from include.sandbox.vendor_errors import openai_error
 
 VALIDATED, FINISHED = 0.1, 0.9
 OUTPUT_SECONDS = 30 * 24 * 3600.0
@@ -120,10 +117,10 @@ class OpenAIBatchLedger:
             )
             seq: int = added.fetchone()["seq"]
             beginnings = PromptCache(db)
-            stored = [_stored(line, endpoint, draw, usual, beginnings) for line in lines]
+            rows = [stored(line, endpoint, draw, usual, beginnings) for line in lines]
             db.executemany(
                 "INSERT INTO openai_request VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                ((seq * KEYS_PER_BATCH + at, *stored[index]) for at, index in enumerate(positions)),
+                ((seq * KEYS_PER_BATCH + at, *rows[index]) for at, index in enumerate(positions)),
             )
         return self.get(batch_id)
 
@@ -213,7 +210,7 @@ class OpenAIBatchLedger:
                 for request in page:
                     good = request["finish"] <= share and request["failure"] is None
                     if good is not errors:
-                        lines.append(_line(request, row, share, end, source))
+                        lines.append(told(request, row, share, end, source))
                 yield "".join(lines).encode("utf-8", "replace")
                 first = page[-1]["key"] + 1
 
@@ -346,66 +343,6 @@ class OpenAIBatchLedger:
 def vendor_file_id(batch_id: str, kind: str) -> str:
     """The id of a result file, in the vendor's form."""
     return f"file-{vendor_id('file', f'{batch_id}:{kind}')[8:]}"
-
-
-def _stored(
-    line: Line, endpoint: str, draw: random.Random, misfortune: Misfortune, beginnings: PromptCache
-) -> tuple[Any, ...]:
-    """The columns of `openai_request` after its key."""
-    finish = NEVER if draw.random() < misfortune.expired_share else draw.random()
-    error, tokens = flaw(endpoint, line.body), Tokens(0, 0)
-    if error is None and draw.random() < misfortune.errored_share:
-        error = VendorError(500, misfortune.error_type, "This request failed on the sandbox's orders.")
-    if error is None:
-        try:
-            tokens = charged(endpoint, line.body, beginnings)
-        except SchemaUnsupported as unsupported:
-            error = VendorError(400, "invalid_request_error", str(unsupported))
-    failure = None
-    if error is not None:
-        body = openai_error(error.status, error.message, error.type, error.param)
-        failure = json.dumps({"status_code": error.status, "body": body})
-    return line.custom_id, finish, failure, *tokens.columns(), line.start, line.length
-
-
-def charged(endpoint: str, body: dict[str, Any], beginnings: PromptCache) -> Tokens:
-    """The tokens of a valid call.
-
-    Raises:
-        SchemaUnsupported: the JSON schema it asks for cannot be followed.
-    """
-    prompt = prompt_tokens(endpoint, body)
-    if endpoint == EMBEDDINGS:
-        return Tokens(prompt, 0)
-    given = answered(endpoint, body)
-    return beginnings.charge_openai(body["model"], beginning(endpoint, body), prompt, given.output_tokens)
-
-
-def _line(request: sqlite3.Row, batch: sqlite3.Row, share: float, end: str, source: Any) -> str:
-    seed = f"{batch['id']}:{request['key']}"
-    told: dict[str, Any] = {
-        "id": f"batch_req_{vendor_id('req', seed)[7:]}",
-        "custom_id": request["custom_id"],
-        "response": None,
-        "error": None,
-    }
-    if request["finish"] > share:
-        why = {
-            "expired": "This request could not be executed before the completion window expired.",
-            "cancelled": "This request was not executed because the batch was cancelled.",
-        }
-        told["error"] = {"code": f"batch_{end}", "message": why[end]}
-        return json.dumps(told) + "\n"
-    if request["failure"] is not None:
-        answer = json.loads(request["failure"])
-    else:
-        source.seek(request["start"])
-        body = json.loads(source.read(request["length"]))["body"]
-        reply_id = vendor_id("reply", seed)[9:]
-        told_body = reply(batch["endpoint"], body, tokens_of(request), reply_id=reply_id)
-        answer = {"status_code": 200, "body": told_body}
-    told["response"] = {"request_id": vendor_id("req", seed)[4:], **answer}
-    return json.dumps(told, ensure_ascii=False) + "\n"
 
 
 def _usage(tokens: Tokens) -> dict[str, Any]:

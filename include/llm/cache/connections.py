@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -49,18 +50,23 @@ class ImpatientPool:
     ) -> None:
         self._url, self._size, self._patience_s = url, size, patience_s
         self._settings = {"statement_timeout": str(max(1, int(patience_s * 1000))), **settings}
-        self._breaker = Breaker(failures, pause_s)
+        self._new_breaker = partial(Breaker, failures, pause_s)
+        self._breakers: dict[str, Breaker] = {}
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = self._busy = 0
 
-    def run(self, work: Callable[[Connection], T]) -> T:
+    def run(self, kind: str, work: Callable[[Connection], T]) -> T:
         """What `work` returns.
+
+        Args:
+            kind: of the work; each is given up by itself, so that what still answers is still asked.
 
         Raises:
             CacheUnavailable: there was no answer in time, or none at all.
         """
-        if not self._breaker.lets_through():
+        breaker = self._breakers.setdefault(kind, self._new_breaker())
+        if not breaker.lets_through():
             raise CacheUnavailable("the cache failed several times in a row and is left alone for a moment")
         future: Future[T] = Future()
         self._hand_over((future, work))
@@ -68,15 +74,15 @@ class ImpatientPool:
             answer = future.result(self._patience_s)
         except TimeoutError as error:
             future.cancel()
-            self._breaker.failed()
+            breaker.failed()
             raise CacheUnavailable(
                 f"the cache did not answer within {self._patience_s * 1000:.0f} ms"
             ) from error
         except psycopg.Error as error:
-            self._breaker.failed()
+            breaker.failed()
             said = str(error).strip().partition("\n")[0]
             raise CacheUnavailable(f"the cache's database failed ({said or type(error).__name__})") from error
-        self._breaker.went_well()
+        breaker.went_well()
         return answer
 
     def close(self) -> None:

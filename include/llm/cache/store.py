@@ -107,7 +107,7 @@ class SemanticCache:
         lookup = Lookup(LookupKind.MISS, namespace, key, question)
         if known is not None:
             lookup = replace(lookup, namespace_id=known.namespace_id, version=known.version)
-            found = self._reads.run(lambda conn: sql.exact(conn, known.namespace_id, [key]))
+            found = self._reads.run("exact", lambda conn: sql.exact(conn, known.namespace_id, [key]))
             if found:
                 lookup = replace(lookup, kind=LookupKind.EXACT, **_hit(found[0]))
             elif question and self.settings.is_semantic(namespace.task):
@@ -137,7 +137,7 @@ class SemanticCache:
         known = self._namespace(namespace)
         if known is None or not keys:
             return {}
-        found = self._writes.run(lambda conn: sql.exact(conn, known.namespace_id, keys))
+        found = self._writes.run("exact", lambda conn: sql.exact(conn, known.namespace_id, keys))
         return {each.exact_key: each.answer for each in found}
 
     def store(self, namespace: Namespace, answered: Answered, vector: Vectors | None = None) -> int:
@@ -166,7 +166,9 @@ class SemanticCache:
             part = slice(first, first + STORED_AT_ONCE)
             rows = [self._row(namespace, each) for each in answered[part]]
             halves = [HalfVector(vector) for vector in vectors[part]]
-            ids += self._writes.run(partial(self._store, namespace=namespace, rows=rows, halves=halves))
+            ids += self._writes.run(
+                "store", partial(self._store, namespace=namespace, rows=rows, halves=halves)
+            )
         return ids
 
     def observe(self, lookup: Lookup, *, was_right: bool) -> None:
@@ -240,7 +242,8 @@ class SemanticCache:
         vector = self._embed([lookup.question])[0]
         half = HalfVector(vector)
         near = self._reads.run(
-            lambda conn: sql.nearest(conn, known.namespace_id, half, self._size, reads_all=known.reads_all)
+            "nearest",
+            lambda conn: sql.nearest(conn, known.namespace_id, half, self._size, reads_all=known.reads_all),
         )
         lookup = replace(lookup, vector=vector)
         if near is None:
@@ -285,7 +288,8 @@ class SemanticCache:
         most = self.settings.scanned_rows
         version = -1 if known is None else known.version
         row = self._reads.run(
-            lambda conn: sql.namespace(conn, namespace.as_row(), self._size, most=most + 1, version=version)
+            "namespace",
+            lambda conn: sql.namespace(conn, namespace.as_row(), self._size, most=most + 1, version=version),
         )
         if row is None:
             return None

@@ -48,13 +48,21 @@ ROWS = """
         ('ctr', 'all', '2025-11-22', 1, 'r', 'c', 'none', 'no_action', 'calm', '{}'),
         ('ctr', 'all', '2025-11-23', 1, 'r', 'c', 'high', 'retrain', '5 of 12 columns moved', '{}'),
         ('ctr', 'all', '2025-11-16', 1, 'r', 'c', 'critical', 'retrain', 'long ago', '{}');
-    INSERT INTO llm.llm_request (request_key, purpose, tenant, provider, model, prompt_version, params, state,
-                                 queued_on)
-        SELECT 'q' || n, 'creative_score', CASE WHEN n = 3 THEN 'b' ELSE 'a' END, 'anthropic', 'm', 'p', '{}',
-               'succeeded', '2025-11-21' FROM generate_series(1, 3) AS n;
-    INSERT INTO llm.llm_cost (request_id, attempt, mode, tenant, purpose, provider, model, input_tokens,
-                              output_tokens, paid_usd, live_usd, booked_on)
-        SELECT request_id, 1, 'batch', tenant, purpose, provider, model, 10, 10, 0.5, 1.0, '2025-11-21'
+    INSERT INTO llm.llm_request (request_key, purpose, tenant, provider, model, endpoint, prompt_version,
+                                 params, state, queued_on)
+        SELECT 'q' || n, 'creative_score', CASE WHEN n = 3 THEN 'b' ELSE 'a' END, 'anthropic', 'm',
+               '/v1/messages', 'p', '{}', 'succeeded', '2025-11-21' FROM generate_series(1, 3) AS n;
+    INSERT INTO llm.cache_namespace (tenant, task, prompt_version, model, embedder)
+        VALUES ('a', 'creative_score', 'p', 'm', 'e');
+    INSERT INTO llm.cache_lookup (looked_at, namespace_id, kind, similarity, saved_usd, saved_ms)
+        SELECT '2025-11-20 12:00+00', namespace_id, kind, similarity, usd, ms
+        FROM llm.cache_namespace, (VALUES ('exact', NULL, 0.25, 120000), ('semantic', 0.9, 0.25, 60000),
+                                          ('miss', NULL, 0, 0), ('miss', NULL, 0, 0),
+                                          ('checked_right', NULL, 0, 0)) AS told (kind, similarity, usd, ms);
+    INSERT INTO llm.llm_cost (cost_key, request_id, attempt, mode, tenant, purpose, provider, model,
+                              input_tokens, output_tokens, paid_usd, live_usd, booked_on)
+        SELECT 'r' || request_id, request_id, 1, 'batch', tenant, purpose, provider, model, 10, 10, 0.5, 1.0,
+            '2025-11-21'
         FROM llm.llm_request;
     INSERT INTO llm.creative_score (account_id, creative_id, prompt_version, model, score, critique,
                                     request_id)
@@ -114,6 +122,8 @@ def test_the_message_compares_names_the_money_and_links(week: Engine) -> None:
         "2 reports: 1 x high, 1 x no drift",
         "5 of 12 columns moved",
         "3 answers for $1.50; batches saved $1.50 (50% of the live price)",
+        "cache: 25% exact and 25% semantic hits of 4 questions; saved $0.5000 and 3 minutes of waiting",
+        "0 of 1 checked semantic hits were wrong",
         "CTR 2.75%, spend 20.00 USD, 3 ads; the week before: CTR 1.00%, impressions +100% since",
         "Alpha &amp; Co &lt;Fit&gt;",
         "http://127.0.0.1:5055/#/models/ctr/versions/2",
