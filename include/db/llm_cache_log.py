@@ -9,10 +9,12 @@ from sqlalchemy import Connection, text
 _LOOKUPS = text("""
 INSERT INTO llm.cache_lookup (looked_at, namespace_id, kind, entry_id, similarity, saved_usd, saved_ms)
 SELECT looked_at, namespace_id, kind, entry_id, similarity, saved_usd, saved_ms
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row(
+FROM ROWS FROM (jsonb_to_recordset(CAST(:rows AS jsonb)) AS (
     looked_at timestamptz, namespace_id integer, kind text, entry_id bigint, similarity real,
-    saved_usd numeric, saved_ms integer)
+    saved_usd numeric, saved_ms integer)) WITH ORDINALITY AS row(
+    looked_at, namespace_id, kind, entry_id, similarity, saved_usd, saved_ms, n)
 JOIN llm.cache_namespace USING (namespace_id)
+ORDER BY n
 """)
 
 _OBSERVATIONS = text("""
@@ -20,10 +22,13 @@ INSERT INTO llm.cache_observation (namespace_id, entry_id, kind, similarity, fea
                                    weight, score, version, family)
 SELECT namespace_id, entry_id, kind, similarity, features, decode(vectors, 'hex'), was_right, weight, score,
        row.version, family
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS row(
-    namespace_id integer, entry_id bigint, kind text, similarity real, features real[], vectors text,
-    was_right boolean, weight real, score double precision, version integer, family bigint)
+FROM ROWS FROM (jsonb_to_recordset(CAST(:rows AS jsonb)) AS (
+    namespace_id integer, entry_id bigint, kind text, similarity double precision, features real[],
+    vectors text, was_right boolean, weight real, score double precision, version integer,
+    family bigint)) WITH ORDINALITY AS row(
+    namespace_id, entry_id, kind, similarity, features, vectors, was_right, weight, score, version, family, n)
 JOIN llm.cache_namespace USING (namespace_id)
+ORDER BY n
 """)
 
 _SLIDE = text("""

@@ -102,7 +102,7 @@ CREATE TABLE llm.cache_observation (
     namespace_id   integer NOT NULL REFERENCES llm.cache_namespace ON DELETE CASCADE,
     entry_id       bigint,
     kind           text NOT NULL CHECK (kind IN ('miss', 'check', 'label')),
-    similarity     real NOT NULL,
+    similarity     double precision NOT NULL,
     features       real[] NOT NULL,
     vectors        bytea NOT NULL,
     was_right      boolean NOT NULL,

@@ -97,7 +97,12 @@ def learn_for(seen: Observations, deltas: Sequence[float], *, confidence: float)
     policies = []
     for delta in deltas:
         threshold, calibration = choose(
-            scores, seen.right, seen.weights, delta * (1 - ENTRY_SHARE), confidence
+            scores,
+            seen.right,
+            seen.weights,
+            delta * (1 - ENTRY_SHARE),
+            confidence,
+            least=_even_odds(slope, offset),
         )
         policies.append(
             Policy(
@@ -115,9 +120,18 @@ def learn_for(seen: Observations, deltas: Sequence[float], *, confidence: float)
 
 
 def choose(
-    scores: Array, right: npt.NDArray[np.bool_], weights: Array, delta: float, confidence: float
+    scores: Array,
+    right: npt.NDArray[np.bool_],
+    weights: Array,
+    delta: float,
+    confidence: float,
+    *,
+    least: float = -np.inf,
 ) -> tuple[float, Calibration]:
     """The lowest threshold that keeps wrong answers within `delta` of all lookups (infinite: none does).
+
+    Args:
+        least: score below which nothing is served even if the promise would allow it.
 
     >>> scores, right = np.arange(1000.0), np.arange(1000) >= 300
     >>> 270 < choose(scores, right, np.ones(1000), 0.05, 0.99)[0] < 300
@@ -127,7 +141,7 @@ def choose(
     ranked, wrong, weight = scores[order], ~right[order], weights[order]
     total = float(weights.sum())
     bounds = wrong_bounds(wrong, weight, total, confidence)
-    failed = np.flatnonzero(bounds > delta)
+    failed = np.flatnonzero((bounds > delta) | (ranked < least))
     last = int(failed[0]) if len(failed) else len(order)
     # A score that comes on both sides of the cut cannot be cut.
     while 0 < last < len(order) and ranked[last - 1] == ranked[last]:
@@ -244,6 +258,13 @@ def _boosted(features: Array, right: npt.NDArray[np.bool_], weights: Array) -> A
 def _tamed(weights: Array) -> Array:
     """For fitting only: a few heavy checks must not be learnt by heart."""
     return np.sqrt(weights / weights.mean())
+
+
+def _even_odds(slope: float, offset: float) -> float:
+    """The score from which an answer is likelier right than wrong; what is not is never served."""
+    if slope <= 0:
+        return -np.inf if offset > 0 else np.inf
+    return -offset / slope
 
 
 def _odds(scores: Array, seen: Observations) -> tuple[float, float]:
