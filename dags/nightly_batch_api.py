@@ -3,7 +3,8 @@
 ## What
 Everything in the request queue that fits into the night leaves in batches, to Anthropic and OpenAI: what
 applications queued (through `include.llm` or `POST /api/llm/requests`), and a score for every creative that
-has none, those launched this week first, then those that spend most. What the semantic cache knows is
+has none, those launched this week first, then those that spend most. After them leave the questions that
+tomorrow will probably ask, so that `warm_caches` finds their answers. What the semantic cache knows is
 answered from it. The budget of the night and of each account (`llm.budget`), the vendors' quotas and
 `llm.requests_per_night` (or `limit`) decide what waits; accounts take turns. The DAG waits without holding a
 worker (the button *Batches of this night* on `wait_for_batches` shows how far they are), stores answers, and
@@ -74,6 +75,18 @@ def nightly_batch_api() -> None:
         return asdict(queue_unscored_creatives(nightshift_engine(), day, thresholds()))
 
     @task
+    def queue_questions_of_tomorrow(params: dict[str, Any], dag_run: Any) -> dict[str, int]:
+        from dataclasses import asdict
+
+        from include.config import thresholds
+        from include.llm.warming import queue_for_tomorrow
+        from nightshift.connections import nightshift_engine, semantic_cache
+
+        engine = nightshift_engine()
+        with semantic_cache(engine) as cache:
+            return asdict(queue_for_tomorrow(engine, cache, run_day(params, dag_run), thresholds()))
+
+    @task
     def submit_batches(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
         from include.config import thresholds
         from include.llm.batches import plan_night
@@ -117,7 +130,7 @@ def nightly_batch_api() -> None:
 
     submitted = submit_batches()
     collected = collect_results(submitted)
-    queue_unscored_creatives() >> submitted
+    queue_unscored_creatives() >> queue_questions_of_tomorrow() >> submitted
     submitted >> WaitForBatches(task_id="wait_for_batches", batches=submitted) >> collected >> report()
 
 

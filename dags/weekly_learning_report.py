@@ -25,7 +25,7 @@ from typing import Any
 
 from airflow.sdk import dag, task
 
-from nightshift.assets import ADS_PERFORMANCE, CTR_MODEL, DRIFT_REPORT, LLM_RESULTS
+from nightshift.assets import ADS_PERFORMANCE, CTR_MODEL, DRIFT_REPORT, LLM_CACHE, LLM_RESULTS
 from nightshift.policy import house
 from nightshift.run_day import DAY_PARAM, run_day
 from nightshift.scope import SCOPE_PARAM
@@ -37,7 +37,7 @@ from nightshift.scope import SCOPE_PARAM
     params={"day": DAY_PARAM, "scope": SCOPE_PARAM},
 )
 def weekly_learning_report() -> None:
-    @task(inlets=[ADS_PERFORMANCE, LLM_RESULTS, CTR_MODEL, DRIFT_REPORT])
+    @task(inlets=[ADS_PERFORMANCE, LLM_CACHE, LLM_RESULTS, CTR_MODEL, DRIFT_REPORT])
     def gather(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
         from include.alerts.weekly_facts import gather_week
         from nightshift.connections import nightshift_engine

@@ -25,10 +25,11 @@ DEFAULT_OUTPUT = 4_096
 
 @dataclass(frozen=True)
 class Estimate:
-    """Upper bounds: tokens of the prompt, and dollars in a batch."""
+    """Upper bounds: tokens of the prompt, and dollars in a batch and live."""
 
     prompt_tokens: int
     batch_usd: Decimal
+    live_usd: Decimal
 
 
 def estimate(params: Mapping[str, Any], price: Price, *, answers: bool = True) -> Estimate:
@@ -45,7 +46,7 @@ def estimate(params: Mapping[str, Any], price: Price, *, answers: bool = True) -
         # What is written into the vendor's prompt cache costs more than what is only read.
         usage = Usage(0, answer, cache_write_1h_tokens=prompt)
     cost = cost_of(usage, price, Mode.BATCH)
-    return Estimate(prompt, cost.paid_usd)
+    return Estimate(prompt, cost.paid_usd, cost.live_usd)
 
 
 def _tokens(value: Any) -> int:

@@ -26,7 +26,17 @@ from include.stack.night_screen import NightScreen
 from include.stack.programs import cluster
 from include.stack.settings import REPOSITORY
 
-DAGS = ("meta_insights_etl", "nightly_batch_api", "train_ctr_model", "drift_report", "weekly_learning_report")
+DAGS = (
+    "meta_insights_etl",
+    "nightly_batch_api",
+    "warm_caches",
+    "train_ctr_model",
+    "drift_report",
+    "weekly_learning_report",
+    "housekeeping",
+)
+# Started by the batches' results as soon as it is unpaused; here it is to work on the night's own day.
+_UNPAUSED_LATE = {"warm_caches"}
 RETRAIN = "train_ctr_model (retrain)"
 
 
@@ -109,10 +119,12 @@ def run_night(stack: Stack, plan: NightPlan, say: Say, began: float) -> bool:
         _wait_for_dags(airflow)
         for dag_id in DAGS:
             # Unpaused before the first trigger, so that the retrain that drift asks for can start by itself.
-            airflow.unpause(dag_id)
+            if dag_id not in _UNPAUSED_LATE:
+                airflow.unpause(dag_id)
         for dag_id in DAGS:
             if dag_id == "weekly_learning_report":
                 _follow_retrain(airflow, outcomes, screen, started_at)
+            airflow.unpause(dag_id)
             conf = {"day": plan.day.isoformat(), **({"scope": scope} if dag_id in _SCOPED else {})}
             _follow(airflow, airflow.trigger(dag_id, conf), dag_id, outcomes, screen)
     summary = _summary(plan, scope, started_at, time.monotonic() - began, outcomes, imported)

@@ -6,6 +6,7 @@ pages about connections say they are.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from include.alerts import SlackChannel
+    from include.llm.cache import SemanticCache
+    from include.llm.live import LiveModels
     from include.llm.vendors import BatchVendors
     from include.llm.vendors.base import AsyncBatchVendor
 
@@ -78,6 +81,37 @@ def batch_vendors() -> BatchVendors:
             continue
         found.append(make[name](client, submit_timeout_s=llm.submit_timeout_s))
     return BatchVendors(found, missing)
+
+
+def semantic_cache(engine: Engine) -> SemanticCache:
+    """The semantic cache; close it, as in `with semantic_cache(engine) as cache`.
+
+    A DAG has more patience than a person who waits for an answer.
+    """
+    from include.config import thresholds
+    from include.llm.cache import SemanticCache
+    from include.llm.cache.embedder import embedder_of
+
+    known = thresholds().llm.cache
+    patient = known.model_copy(update={"lookup_timeout_ms": 30_000, "store_timeout_ms": 60_000})
+    client = vendor_client(VENDORS["openai"]) if known.embedder == "openai" else None
+    return SemanticCache(engine, embedder_of(known, client), patient)
+
+
+def live_models(engine: Engine) -> LiveModels:
+    """The models of all vendors that are connected; close it, as in `with live_models(engine) as models`."""
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    from include.config import thresholds
+    from include.llm.bill import Bill
+    from include.llm.live import LiveModels
+
+    clients = {}
+    for name, conn_id in VENDORS.items():
+        with suppress(AirflowNotFoundException, ValueError):
+            clients[name] = vendor_client(conn_id)
+    settings = thresholds()
+    return LiveModels(clients, Bill(engine, settings), settings)
 
 
 def vendor_client(conn_id: str) -> Any:

@@ -19,6 +19,7 @@ from tests.dags.lonely_import import import_alone
 FOLDER = REPOSITORY / "dags"
 FILES = sorted(FOLDER.glob("*.py"))
 RETRAIN_WANTED = "nightshift://models/ctr/retrain_wanted"
+RESULTS = "nightshift://llm/results"
 
 SCHEDULES = {
     "meta_insights_etl": "every day at 01:00 UTC",
@@ -26,6 +27,8 @@ SCHEDULES = {
     "train_ctr_model": f"Sundays at 04:00 UTC, and on `{RETRAIN_WANTED}`",
     "drift_report": "every day at 05:00 UTC",
     "weekly_learning_report": "Sundays at 09:00 UTC",
+    "warm_caches": f"every day at 05:30 UTC, and on `{RESULTS}`",
+    "housekeeping": "every day at 06:30 UTC",
 }
 
 TOPOLOGY = {
@@ -36,7 +39,8 @@ TOPOLOGY = {
         "report": set(),
     },
     "nightly_batch_api": {
-        "queue_unscored_creatives": {"submit_batches"},
+        "queue_unscored_creatives": {"queue_questions_of_tomorrow"},
+        "queue_questions_of_tomorrow": {"submit_batches"},
         "submit_batches": {"wait_for_batches", "collect_results"},
         "wait_for_batches": {"collect_results"},
         "collect_results": {"report"},
@@ -55,6 +59,15 @@ TOPOLOGY = {
         "retrain": {"report"},
         "report": set(),
     },
+    "warm_caches": {
+        "keep_answers": {"ask_what_is_missing", "report"},
+        "ask_what_is_missing": {"report"},
+        "report": set(),
+    },
+    "housekeeping": {
+        "keep_house": {"report"},
+        "report": set(),
+    },
     "weekly_learning_report": {
         "gather": {"post", "report"},
         "post": {"report"},
@@ -68,6 +81,8 @@ PARAMS = {
     "train_ctr_model": {"day", "scope", "reason"},
     "drift_report": {"day", "scope"},
     "weekly_learning_report": {"day", "scope"},
+    "warm_caches": {"day"},
+    "housekeeping": {"day", "dry_run"},
 }
 
 # Packages of vendors and of science: a DAG file does not name them, not even inside a task.
@@ -154,6 +169,7 @@ def test_it_names_no_vendor(file: Path) -> None:
 def test_assets_hold_all_dags_together_and_every_one_read_is_written(dags: dict[str, Any]) -> None:
     assert list(rules.asset_graph(dags)) == []
     assert started_by(dags["train_ctr_model"]) == {RETRAIN_WANTED}
+    assert started_by(dags["warm_caches"]) == {RESULTS}
 
 
 def test_importing_takes_hardly_longer_than_an_empty_dag() -> None:

@@ -3,14 +3,15 @@
 Nothing here has to run for the cache to be right: an expired entry answers nobody, also before it is removed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from include.config.cache import CacheThresholds
 from include.db import llm_cache_upkeep as sql
+from include.db.pages import in_pages
 from include.llm.errors import RequestInvalid
 
 MEGABYTE = 1_000_000
@@ -40,22 +41,26 @@ class Upkept:
         )
 
 
-def tend(engine: Engine, settings: CacheThresholds, now: datetime | None = None) -> Upkept:
-    """All of it, in the order in which it makes room."""
+def tend(engine: Engine, settings: CacheThresholds, *, dry_run: bool = False) -> Upkept:
+    """All of it, in the order in which it makes room.
+
+    Args:
+        dry_run: count what would be removed, each by itself.
+    """
     return Upkept(
-        expired=remove_expired(engine, settings),
-        evicted=evict(engine, settings),
-        lookups=sum_up_lookups(engine, settings, now),
-        observations=trim_observations(engine, settings),
+        expired=remove_expired(engine, settings, dry_run=dry_run),
+        evicted=evict(engine, settings, dry_run=dry_run),
+        lookups=sum_up_lookups(engine, settings, dry_run=dry_run),
+        observations=trim_observations(engine, settings, dry_run=dry_run),
     )
 
 
-def remove_expired(engine: Engine, settings: CacheThresholds) -> int:
+def remove_expired(engine: Engine, settings: CacheThresholds, *, dry_run: bool = False) -> int:
     """Remove entries whose time is over; returns how many."""
-    return _in_pages(engine, lambda conn: sql.remove_expired(conn, settings.page_rows))
+    return in_pages(engine, lambda conn: sql.remove_expired(conn, settings.page_rows), dry_run=dry_run)
 
 
-def evict(engine: Engine, settings: CacheThresholds) -> int:
+def evict(engine: Engine, settings: CacheThresholds, *, dry_run: bool = False) -> int:
     """Remove what saves least for its size where a namespace or all of them are too large; returns how many.
 
     To be run after `remove_expired`.
@@ -64,6 +69,8 @@ def evict(engine: Engine, settings: CacheThresholds) -> int:
         doomed = sql.least_worth(
             conn, settings.namespace_megabytes * MEGABYTE, settings.total_megabytes * MEGABYTE
         )
+    if dry_run:
+        return len(doomed)
     removed = 0
     for first in range(0, len(doomed), settings.page_rows):
         with engine.begin() as conn:
@@ -71,16 +78,20 @@ def evict(engine: Engine, settings: CacheThresholds) -> int:
     return removed
 
 
-def sum_up_lookups(engine: Engine, settings: CacheThresholds, now: datetime | None = None) -> int:
+def sum_up_lookups(
+    engine: Engine, settings: CacheThresholds, now: datetime | None = None, *, dry_run: bool = False
+) -> int:
     """Keep only daily sums of lookups older than `keep_lookup_days`; returns how many there were."""
     before = ((now or datetime.now(UTC)) - timedelta(days=settings.keep_lookup_days)).date()
-    return _in_pages(engine, lambda conn: sql.roll_up(conn, before))
+    return in_pages(engine, lambda conn: sql.roll_up(conn, before), dry_run=dry_run)
 
 
-def trim_observations(engine: Engine, settings: CacheThresholds) -> int:
+def trim_observations(engine: Engine, settings: CacheThresholds, *, dry_run: bool = False) -> int:
     """Keep the newest observations of each namespace; returns how many others there were."""
-    return _in_pages(
-        engine, lambda conn: sql.trim_observations(conn, settings.keep_observations, settings.page_rows)
+    return in_pages(
+        engine,
+        lambda conn: sql.trim_observations(conn, settings.keep_observations, settings.page_rows),
+        dry_run=dry_run,
     )
 
 
@@ -109,16 +120,6 @@ def invalidate(
     }
     if not tags and not any(names.values()):
         raise RequestInvalid("name tags or a part of a namespace to invalidate; everything is too much")
-    return _in_pages(
+    return in_pages(
         engine, lambda conn: sql.forget(conn, tags=tags or None, names=names, most=settings.page_rows)
     )
-
-
-def _in_pages(engine: Engine, page: Callable[[Connection], int]) -> int:
-    removed = 0
-    while True:
-        with engine.begin() as conn:
-            count = page(conn)
-        if not count:
-            return removed
-        removed += count
