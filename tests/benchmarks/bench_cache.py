@@ -9,16 +9,12 @@ scan by pgvector and FAISS Flat, the index GPTCache uses, on the same vectors.
 from __future__ import annotations
 
 import argparse
-import signal
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import faiss
@@ -33,15 +29,14 @@ from sqlalchemy import Engine
 from include.config import thresholds
 from include.config.cache import CacheThresholds
 from include.db import make_engine
-from include.db.migrate import upgrade
 from include.llm.cache import Answered, LookupKind, SemanticCache
 from include.llm.cache.embedder import MiniLmEmbedder, Vectors, default_embedder
 from include.llm.cache.evaluation import evaluate_pairs
 from include.llm.cache.evaluation_files import read_pairs
 from include.llm.cache.promise.relearn import relearn, teach
-from include.stack.postgres import Cluster
 from include.stack.settings import REPOSITORY
 from tests.benchmarks.cache_questions import composed, labelled, like
+from tests.benchmarks.embedded import embedded_postgres
 from tests.benchmarks.reporting import print_table, write_figures
 
 SIZES = (10_000, 100_000, 300_000)
@@ -319,28 +314,10 @@ def pairs_figures(settings: CacheThresholds) -> dict[str, float]:
 @contextmanager
 def database() -> Iterator[Engine]:
     """An engine on a migrated database of a PostgreSQL that is gone afterwards."""
-    from tests.conftest import _free_ports
-
-    with tempfile.TemporaryDirectory(prefix="nightshift-bench-") as folder:
-        cluster = Cluster(Path(folder) / "postgres", _free_ports(1)[0], "bench")
-        cluster.make_if_absent()
-        with (Path(folder) / "postgres.log").open("wb") as log:
-            server = subprocess.Popen(
-                cluster.command(), user=cluster.system_user, cwd="/", stdout=log, stderr=log
-            )
-        try:
-            deadline = time.monotonic() + 60
-            while not cluster.accepts_connections():
-                assert time.monotonic() < deadline, "PostgreSQL did not start within 60 s"
-                time.sleep(0.1)
-            cluster.make_database("bench", vector=True)
-            engine = make_engine(cluster.dsn("bench"))
-            upgrade(engine)
-            yield engine
-            engine.dispose()
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.wait(60)
+    with embedded_postgres() as url:
+        engine = make_engine(url)
+        yield engine
+        engine.dispose()
 
 
 def _timed(work: Callable[[], Any]) -> float:
