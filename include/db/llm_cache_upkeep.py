@@ -67,10 +67,12 @@ WITH gone AS (
     INSERT INTO llm.cache_day AS known (day, namespace_id, exact_hits, semantic_hits, misses, checked, wrong,
                                         similarity_sum, saved_usd, saved_ms)
     SELECT CAST(looked_at AT TIME ZONE 'UTC' AS date), namespace_id,
-           count(*) FILTER (WHERE kind = 'exact'), count(*) FILTER (WHERE kind = 'semantic'),
+           count(*) FILTER (WHERE kind = 'exact'),
+           count(*) FILTER (WHERE kind = 'semantic' OR kind LIKE 'checked%'),
            count(*) FILTER (WHERE kind = 'miss'), count(*) FILTER (WHERE kind LIKE 'checked%'),
            count(*) FILTER (WHERE kind = 'checked_wrong'),
-           coalesce(sum(similarity) FILTER (WHERE kind = 'semantic'), 0), sum(saved_usd), sum(saved_ms)
+           coalesce(sum(similarity) FILTER (WHERE kind NOT IN ('exact', 'miss')), 0),
+           sum(saved_usd), sum(saved_ms)
     FROM gone GROUP BY 1, 2
     ON CONFLICT (day, namespace_id) DO UPDATE
         SET exact_hits = known.exact_hits + excluded.exact_hits,

@@ -75,6 +75,37 @@ WHERE booked_on BETWEEN :since AND :until
 GROUP BY tenant ORDER BY paid_usd DESC, tenant LIMIT :most
 """)
 
+# Those with most lookups in the days first.
+_NAMESPACES = text("""
+WITH seen AS (
+    SELECT namespace_id, sum(exact_hits)::bigint AS exact_hits, sum(semantic_hits)::bigint AS semantic_hits,
+           sum(misses)::bigint AS misses, sum(checked)::bigint AS checked, sum(wrong)::bigint AS wrong
+    FROM (SELECT * FROM llm.cache_day UNION ALL SELECT * FROM llm.cache_lookup_day) AS told
+    WHERE day BETWEEN :since AND :until GROUP BY namespace_id
+), held AS (
+    SELECT namespace_id, count(*) AS entries FROM llm.cache_entry WHERE expires_at > now()
+    GROUP BY namespace_id
+)
+SELECT namespace.tenant, namespace.task, namespace.prompt_version, namespace.model, namespace.embedder,
+       coalesce(held.entries, 0) AS entries, policy.delta, policy.hit_share,
+       policy.wrong_bound, policy.observations, namespace.shut_at IS NOT NULL AS is_shut, namespace.shut_why,
+       coalesce(seen.exact_hits, 0) AS exact_hits, coalesce(seen.semantic_hits, 0) AS semantic_hits,
+       coalesce(seen.misses, 0) AS misses, coalesce(seen.checked, 0) AS checked,
+       coalesce(seen.wrong, 0) AS wrong
+FROM llm.cache_namespace AS namespace
+LEFT JOIN held USING (namespace_id) LEFT JOIN seen USING (namespace_id)
+LEFT JOIN llm.cache_policy AS policy
+    ON policy.namespace_id = namespace.namespace_id AND policy.version = namespace.version
+ORDER BY coalesce(seen.exact_hits + seen.semantic_hits + seen.misses, 0) DESC, entries DESC,
+         namespace.task, namespace.model, namespace.tenant, namespace.prompt_version
+LIMIT :most
+""")
+
+
+def namespace_lines(conn: Connection, since: date, until: date, most: int) -> Sequence[RowMapping]:
+    """The cache's namespaces: size, what their policy promises by what evidence, and hits in the days."""
+    return conn.execute(_NAMESPACES, {"since": since, "until": until, "most": most}).mappings().all()
+
 
 def queue_lines(conn: Connection) -> Sequence[RowMapping]:
     """What waits and what is with a vendor, per purpose, model and endpoint."""

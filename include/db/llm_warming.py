@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 
 from sqlalchemy import Connection, RowMapping, text
 
@@ -81,6 +82,20 @@ def top_creatives(conn: Connection, day: date, *, days: int, most: int) -> Seque
 def top_hooks(conn: Connection, day: date, *, days: int, most: int) -> Sequence[RowMapping]:
     """Hooks by what creatives that use them spent: account_id, creative_id, niche, hook_text, spend."""
     return conn.execute(_HOOKS, {"day": day, "days": days, "most": most}).mappings().all()
+
+
+def queued_on(conn: Connection, day: date, keys: Sequence[str]) -> set[str]:
+    """Those of the keys whose requests were first queued on that day."""
+    query = text(
+        "SELECT request_key FROM llm.llm_request WHERE queued_on = :day AND request_key = ANY(:keys)"
+    )
+    return set(conn.execute(query, {"day": day, "keys": list(keys)}).scalars())
+
+
+def paid_with_tag(conn: Connection, tag: str) -> Decimal:
+    """Dollars that the entries with a tag cost live."""
+    query = text("SELECT coalesce(sum(live_usd), 0) FROM llm.cache_entry WHERE tags @> ARRAY[:tag]")
+    return Decimal(conn.execute(query, {"tag": tag}).scalar_one())
 
 
 def lookups_of(conn: Connection, day: date) -> dict[str, int]:

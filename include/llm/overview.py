@@ -13,8 +13,10 @@ from sqlalchemy import Engine, RowMapping
 
 from include.config import Thresholds
 from include.db import llm_overview as sql
+from include.llm.cache.lookup import EVERYBODY
 
 SPENDERS_SHOWN = 10
+NAMESPACES_SHOWN = 40
 OPEN = ("intent", "submitted", "ended")
 TONES = {"collected": "good", "failed": "bad", "submitted": "warn", "ended": "warn", "intent": ""}
 
@@ -125,10 +127,54 @@ class MoneyDay:
 
         The checked hits are a random sample of the semantic ones, so their wrong share stands for all.
         """
-        reached = self.semantic_hits + self.misses
-        if not self.checked or not reached:
-            return 0.0 if reached and not self.semantic_hits else None
-        return self.wrong / self.checked * self.semantic_hits / reached
+        return estimated_false_hits(self.semantic_hits, self.misses, self.checked, self.wrong)
+
+
+def estimated_false_hits(semantic_hits: int, misses: int, checked: int, wrong: int) -> float | None:
+    """Wrong semantic hits per lookup that had no exact answer, from the checked ones.
+
+    >>> estimated_false_hits(semantic_hits=50, misses=50, checked=10, wrong=1)
+    0.05
+    """
+    reached = semantic_hits + misses
+    if not checked or not reached:
+        return 0.0 if reached and not semantic_hits else None
+    return wrong / checked * semantic_hits / reached
+
+
+@dataclass(frozen=True)
+class NamespaceLine:
+    """One namespace of the cache as a person reads it.
+
+    Attributes:
+        delta: the promise: wrong semantic hits per lookup without an exact answer.
+        state: whether it may answer what only means the same, and by what evidence.
+        tone: how that is coloured.
+    """
+
+    task: str
+    prompt_version: str
+    model: str
+    tenant: str
+    entries: int
+    exact_hits: int
+    semantic_hits: int
+    misses: int
+    checked: int
+    wrong: int
+    delta: float
+    state: str
+    tone: str
+
+    @property
+    def lookups(self) -> int:
+        """Questions it was asked in the days."""
+        return self.exact_hits + self.semantic_hits + self.misses
+
+    @property
+    def false_hit_rate(self) -> float | None:
+        """Estimated share of wrong answers; see `estimated_false_hits`."""
+        return estimated_false_hits(self.semantic_hits, self.misses, self.checked, self.wrong)
 
 
 @dataclass(frozen=True)
@@ -140,6 +186,7 @@ class SavingsPage:
     days: tuple[MoneyDay, ...]
     spenders: Sequence[RowMapping]
     queue: Sequence[RowMapping]
+    namespaces: Sequence[NamespaceLine]
     night_budget_usd: Decimal
     tenant_budget_usd: Decimal
 
@@ -186,6 +233,9 @@ def savings_page(engine: Engine, since: date, until: date, settings: Thresholds)
             days=tuple(_day(row) for row in sql.money_lines(conn, since, until)),
             spenders=sql.spenders(conn, since, until, SPENDERS_SHOWN),
             queue=sql.queue_lines(conn),
+            namespaces=[
+                _namespace(row, settings) for row in sql.namespace_lines(conn, since, until, NAMESPACES_SHOWN)
+            ],
             night_budget_usd=settings.llm.budget.night_usd,
             tenant_budget_usd=settings.llm.budget.tenant_night_usd,
         )
@@ -215,6 +265,35 @@ def _batch(row: RowMapping, now: datetime) -> BatchLine:
         took_s=((ended or now) - began).total_seconds() if began else None,
         paid_usd=row["paid_usd"],
         saved_usd=row["saved_usd"],
+    )
+
+
+def _namespace(row: RowMapping, settings: Thresholds) -> NamespaceLine:
+    if not settings.llm.cache.is_semantic(row["task"]):
+        state, tone = "exact only, by configuration", ""
+    elif row["is_shut"]:
+        state, tone = f"exact only: {row['shut_why']}", "bad"
+    elif row["delta"] is None:
+        state, tone = "exact only until there is evidence", ""
+    elif not row["hit_share"]:
+        state, tone = f"exact only: {row['observations']:,} observations allow no more", ""
+    else:
+        state = f"semantic: {row['hit_share']:.0%} by {row['observations']:,} observations"
+        state, tone = f"{state}, at most {row['wrong_bound']:.2%} wrong", "good"
+    return NamespaceLine(
+        task=row["task"],
+        prompt_version=row["prompt_version"],
+        model=row["model"],
+        tenant="everybody" if row["tenant"] == EVERYBODY else row["tenant"],
+        entries=row["entries"],
+        exact_hits=row["exact_hits"],
+        semantic_hits=row["semantic_hits"],
+        misses=row["misses"],
+        checked=row["checked"],
+        wrong=row["wrong"],
+        delta=float(row["delta"] or settings.llm.cache.false_hit_rate_of(row["task"])),
+        state=state,
+        tone=tone,
     )
 
 

@@ -7,7 +7,7 @@ first, within the budget.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,6 +17,8 @@ from typing import Any
 from sqlalchemy import Engine, RowMapping
 
 from include.config import Thresholds
+from include.db import llm as llm_sql
+from include.db import llm_cache
 from include.db import llm_warming as sql
 from include.errors import NightshiftError
 from include.llm import hooks, rubric, scoring
@@ -32,6 +34,11 @@ from include.llm.requests import enqueue
 from include.llm.tasks import TASKS, read_answer, words_of
 
 TAG = "warm"
+
+
+def tag_of(day: date) -> str:
+    """What the answers that one night's warming paid for are tagged with, beside `warm`."""
+    return f"{TAG}:{day}"
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,7 @@ class Warmed:
         wanted, known: tomorrow's questions, and those the cache can answer by now.
         asked, failed: asked live, and of them without an answer of use.
         beyond_budget: left out.
+        queue_answered: requests in the queue that need not wait for the night any more.
         paid_usd: for what was asked.
     """
 
@@ -93,6 +101,7 @@ class Warmed:
     asked: int
     failed: int
     beyond_budget: int
+    queue_answered: int
     paid_usd: Decimal
 
     @property
@@ -107,6 +116,8 @@ class Warmed:
             parts.append(f"{self.failed:,} got no answer")
         if self.beyond_budget:
             parts.append(f"{self.beyond_budget:,} left out by the budget")
+        if self.queue_answered:
+            parts.append(f"{self.queue_answered:,} waiting requests answered by it")
         return "; ".join(parts)
 
     def as_counts(self) -> dict[str, Any]:
@@ -183,11 +194,16 @@ def queue_for_tomorrow(
 ) -> QueuedForTomorrow:
     """Queue for the night of `day` what tomorrow will be asked and nobody has answered yet.
 
-    They leave after everything that somebody asked for, and are of no use after tomorrow.
+    They leave after everything that somebody asked for, and are of no use after tomorrow. The budget is one
+    night's: what was queued for it before counts.
     """
     wanted = tomorrows_questions(engine, day, settings)
-    missing = _missing(cache, wanted)
-    chosen = _within_budget(missing, settings, lambda each: each.most.batch_usd)
+    with engine.connect() as conn:
+        before = sql.queued_on(conn, day, [each.question.key for each in wanted])
+    spent = sum((each.most.batch_usd for each in wanted if each.question.key in before), Decimal(0))
+    missing = [each for each in _missing(cache, wanted) if each.question.key not in before]
+    left = settings.llm.warm.budget_usd - spent
+    chosen = _within_budget(missing, left, lambda each: each.most.batch_usd)
     end = datetime.combine(day + timedelta(days=2), time(), UTC)
     not_after = end if end > datetime.now(UTC) else None
     requests = [
@@ -204,14 +220,22 @@ def ask_missing(
 ) -> Warmed:
     """Ask the models live what the coming day will probably ask and the cache cannot answer yet.
 
+    The budget is one night's: what its warming paid before counts. Requests that wait in the queue for an
+    answer the cache has by now get it.
+
     Raises:
         CacheUnavailable: the cache cannot be read or written; run it again.
     """
     wanted = tomorrows_questions(engine, day, settings)
     missing = _missing(cache, wanted)
-    chosen = _within_budget(missing, settings, lambda each: each.live_usd)
+    with engine.connect() as conn:
+        left = settings.llm.warm.budget_usd - sql.paid_with_tag(conn, tag_of(day))
+    chosen = _within_budget(missing, left, lambda each: each.live_usd)
     with ThreadPoolExecutor(settings.llm.warm.live_at_once, thread_name_prefix="llm-warm") as workers:
-        paid = list(workers.map(lambda each: _ask(cache, models, each.question), chosen))
+        paid = list(workers.map(lambda each: _ask(cache, models, each.question, tag_of(day)), chosen))
+    with engine.begin() as conn:
+        known = llm_cache.answer_queued(conn)
+        llm_sql.store_creative_scores(conn, known, purpose=scoring.PURPOSE)
     answered = [usd for usd in paid if usd is not None]
     return Warmed(
         wanted=len(wanted),
@@ -219,6 +243,7 @@ def ask_missing(
         asked=len(chosen),
         failed=len(chosen) - len(answered),
         beyond_budget=len(missing) - len(chosen),
+        queue_answered=len(known),
         paid_usd=sum(answered, Decimal(0)),
     )
 
@@ -258,9 +283,10 @@ def _missing(cache: SemanticCache, wanted: Sequence[Wanted]) -> list[Wanted]:
     ]
 
 
-def _within_budget(missing: Sequence[Wanted], settings: Thresholds, costs: Any) -> list[Wanted]:
-    """The first of them that the budget allows, by estimate."""
-    left = settings.llm.warm.budget_usd
+def _within_budget(
+    missing: Sequence[Wanted], left: Decimal, costs: Callable[[Wanted], Decimal]
+) -> list[Wanted]:
+    """The first of them that what is left of the budget allows, by estimate."""
     chosen = []
     for each in missing:
         if costs(each) <= left:
@@ -269,7 +295,7 @@ def _within_budget(missing: Sequence[Wanted], settings: Thresholds, costs: Any) 
     return chosen
 
 
-def _ask(cache: SemanticCache, models: LiveModels, question: Question) -> Decimal | None:
+def _ask(cache: SemanticCache, models: LiveModels, question: Question, night: str) -> Decimal | None:
     """Ask one question and keep its answer; what it cost, or None where there is no answer of use."""
     try:
         completion = models.complete(question)
@@ -287,7 +313,7 @@ def _ask(cache: SemanticCache, models: LiveModels, question: Question) -> Decima
             live_usd=completion.cost.live_usd,
             latency_ms=completion.latency_ms,
             source=Source.WARM,
-            tags=(TAG,),
+            tags=(TAG, night),
         ),
     )
     return completion.cost.paid_usd

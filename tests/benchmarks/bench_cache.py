@@ -160,7 +160,9 @@ class Bench:
         later = datetime.now(UTC) + timedelta(days=30)
         with psycopg.connect(self._dsn(), autocommit=True) as conn:
             register_vector(conn)
-            conn.execute("DROP INDEX IF EXISTS llm.cache_vector_384_nearest")
+            index = conn.execute("SELECT pg_get_indexdef('llm.cache_vector_384_nearest'::regclass)").fetchone()
+            assert index is not None
+            conn.execute("DROP INDEX llm.cache_vector_384_nearest")
             with conn.cursor().copy(
                 "COPY llm.cache_entry (entry_id, namespace_id, exact_key, question, answer, live_usd,"
                 " latency_ms, source, expires_at) FROM STDIN"
@@ -182,10 +184,7 @@ class Bench:
             conn.execute("SET maintenance_work_mem = '2GB'")
             conn.execute("SET max_parallel_maintenance_workers = 2")
             began = time.perf_counter()
-            conn.execute(
-                "CREATE INDEX cache_vector_384_nearest ON llm.cache_vector_384"
-                " USING hnsw (embedding halfvec_cosine_ops)"
-            )
+            conn.execute(index[0])
             build_s = time.perf_counter() - began
             conn.execute(
                 "SELECT setval(pg_get_serial_sequence('llm.cache_entry', 'entry_id'), %s)", [size + 2_000]

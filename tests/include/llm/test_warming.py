@@ -124,8 +124,31 @@ def test_the_budget_takes_what_is_worth_most_and_says_what_it_left_out(night, ca
     assert warmed.asked + warmed.beyond_budget == wanted_count(night)
     assert warmed.paid_usd <= wanted[0].live_usd
     assert "left out by the budget" in warmed.summary
+    spent = warmed.paid_usd
+    again = ask_missing(night.engine, cache, models, night.day, night.settings)
+    assert spent + again.paid_usd <= wanted[0].live_usd, "the budget is a night's, not a run's"
     change(night, budget_usd=Decimal(0))
     assert queue_for_tomorrow(night.engine, cache, night.day, night.settings).queued == 0
+
+
+def test_a_night_run_again_queues_nothing_more_for_tomorrow(night, cache):
+    wanted = tomorrows_questions(night.engine, night.day, night.settings)
+    change(night, budget_usd=sum(each.most.batch_usd for each in wanted[:5]))
+    first = queue_for_tomorrow(night.engine, cache, night.day, night.settings)
+    assert 5 <= first.queued < len(wanted)
+    night.run()
+    assert keep_answered(night.engine, cache, night.settings).kept >= first.queued
+    again = queue_for_tomorrow(night.engine, cache, night.day, night.settings)
+    assert again.queued == 0 < again.beyond_budget
+
+
+def test_a_request_that_waits_is_answered_by_what_the_morning_asked(night, cache, models):
+    night.queue()
+    warmed = ask_missing(night.engine, cache, models, night.day, night.settings)
+    assert warmed.queue_answered == HOOKS
+    assert "3 waiting requests answered" in warmed.summary
+    assert night.states() == {"succeeded": HOOKS}
+    assert night.one("SELECT count(*) FROM llm.creative_score") == HOOKS
 
 
 def test_a_vendor_that_is_down_costs_its_questions_alone(night, cache, models, sandbox):

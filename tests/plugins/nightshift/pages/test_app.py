@@ -100,3 +100,37 @@ def test_without_a_database_the_page_says_which_connection_to_check(
     page = visitor.get("/nightshift/llm/batches")
     assert page.status_code == 503
     assert "Check connection nightshift_db" in page.text
+
+
+def test_each_namespace_says_what_it_may_answer_and_by_what_evidence(db: Engine, visitor: Any) -> None:
+    with db.begin() as conn:
+        conn.execute(
+            text("""
+            WITH named AS (
+                INSERT INTO llm.cache_namespace (tenant, task, prompt_version, model, embedder, version,
+                                                 policy, shut_at, shut_why)
+                VALUES ('*', 'hook_classification', 'v1', 'anthropic/m', 'minilm', 1, '{}', NULL, NULL),
+                       ('a1', 'creative_score', 'v1', 'anthropic/m', 'minilm', 1, '{}', now(),
+                        '9 of 20 wrong'),
+                       ('a2', 'creative_score', 'v1', 'anthropic/m', 'minilm', 0, NULL, NULL, NULL)
+                RETURNING namespace_id, tenant
+            ), learnt AS (
+                INSERT INTO llm.cache_policy (namespace_id, version, why, delta, threshold, observations,
+                                              hit_share, wrong_share, wrong_bound)
+                SELECT namespace_id, 1, 'learnt', 0.01, 0.9, 2400, 0.31, 0.004, 0.0082 FROM named
+                WHERE tenant <> 'a2'
+            )
+            INSERT INTO llm.cache_lookup (namespace_id, kind, similarity)
+            SELECT namespace_id, kind, 0.9
+            FROM named, unnest(ARRAY['exact', 'semantic', 'semantic', 'checked_right', 'checked_wrong',
+                                     'miss']) AS kind
+            WHERE tenant = '*'""")
+        )
+    page = visitor.get("/nightshift/llm").text
+    assert "semantic: 31% by 2,400 observations, at most 0.82% wrong" in page
+    assert "exact only: 9 of 20 wrong" in page
+    assert "exact only until there is evidence" in page
+    # Four semantic hits, of which two were checked and one was wrong; five lookups without an exact answer.
+    assert "1 of 2 checked semantic hits were wrong" in page
+    assert page.count("40.00 %") == 3, "of all days, of the day, and of the namespace"
+    assert "everybody" in page
