@@ -160,7 +160,9 @@ class Bench:
         later = datetime.now(UTC) + timedelta(days=30)
         with psycopg.connect(self._dsn(), autocommit=True) as conn:
             register_vector(conn)
-            index = conn.execute("SELECT pg_get_indexdef('llm.cache_vector_384_nearest'::regclass)").fetchone()
+            index = conn.execute(
+                "SELECT pg_get_indexdef('llm.cache_vector_384_nearest'::regclass)"
+            ).fetchone()
             assert index is not None
             conn.execute("DROP INDEX llm.cache_vector_384_nearest")
             with conn.cursor().copy(

@@ -138,7 +138,7 @@ class Lookup:
 
     @property
     def is_hit(self) -> bool:
-        """Whether the question is answered without the model."""
+        """Whether it costs no call of the model; one that is checked is answered, but costs one."""
         return self.kind is not LookupKind.MISS and not self.check
 
     @property

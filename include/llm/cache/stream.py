@@ -1,8 +1,9 @@
 """A day of questions replayed: what the cache would have answered, learning as it goes.
 
 A question that was asked before, word for word, is an exact hit. Otherwise its nearest neighbour among the
-stored ones is judged by the policy in force; what is not served, or is checked, goes to the model: its answer
-is the class that the file names, it is stored, and it tells whether the neighbour's would have been right.
+stored ones is judged by the policy in force. What is not served goes to the model, and so does, behind the
+back of who asked, a hit that is checked: the model's answer is the class that the file names, it is stored,
+and it tells whether the neighbour's would have been right.
 """
 
 import random
@@ -37,7 +38,8 @@ class StreamEvaluation:
     """What became of a stream.
 
     Attributes:
-        learnt: hits by the policy. `checked` hits, which went to the model, are not among them.
+        learnt: hits by the policy.
+        checked: hits whose question went to the model all the same.
         wrong_checks: of the checked ones.
         relearnt, tightened: how often the policy was learnt, and made stricter by checks.
         embed_ms, decide_ms: median per question.
@@ -196,9 +198,11 @@ class _Replay:
                 served, check, weight, score = self._decide(pair, found)
                 self.decide_s.append(time.perf_counter() - began)
                 is_right = self._asked[found[0]].answer == each.answer
-                if served and not check:
+                if served:
+                    # Also a hit that is checked reaches who asked; the model is asked behind their back.
                     hits += 1
                     wrong += not is_right
+                if served and not check:
                     continue
                 family = family_of(self._asked[found[0]].text)
                 seen = _Seen(pair, is_right, weight, score, self._version, served, family)

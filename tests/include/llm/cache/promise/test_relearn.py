@@ -47,7 +47,7 @@ def test_after_learning_a_question_in_other_words_is_answered_and_another_is_not
     assert learnt.wrong_bound <= 0.01
 
 
-def test_a_hit_to_be_checked_is_no_hit_and_is_counted_when_the_model_has_answered(taught, make_cache, db):
+def test_a_hit_to_be_checked_saves_no_call_and_is_counted_when_the_model_has_answered(taught, make_cache, db):
     taught()
     cache = make_cache(check_share=0.999999)
     space = cache.namespace(**TASK)
@@ -59,7 +59,7 @@ def test_a_hit_to_be_checked_is_no_hit_and_is_counted_when_the_model_has_answere
     cache.observe(found, was_right=True)
     cache.flush()
     told = one(db, "SELECT semantic_hits, checked, wrong, saved_usd FROM llm.cache_per_day")
-    assert tuple(told) == (0, 1, 0, 0)
+    assert tuple(told) == (1, 1, 0, 0)
     kind = one(
         db, "SELECT kind, version, score FROM llm.cache_observation ORDER BY observation_id DESC LIMIT 1"
     )
