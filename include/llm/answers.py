@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import jsonschema
+from referencing.exceptions import Unresolvable
 
 from include.llm.errors import AnswerInvalid
 
@@ -40,7 +41,12 @@ def answer_of_schema(text: str, schema: dict[str, Any]) -> dict[str, Any]:
     value = json_of(text)
     if not isinstance(value, dict):
         raise AnswerInvalid(f"the answer is no JSON object; it began: {text[:SHOWN]!r}")
-    flaw = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(value))
+    try:
+        flaw = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(value))
+    except (RecursionError, Unresolvable) as error:
+        raise AnswerInvalid(
+            f"the schema of the answer cannot be used: {type(error).__name__}; look at its $ref"
+        ) from error
     if flaw is not None:
         place = "/".join(str(step) for step in flaw.absolute_path) or "the answer"
         raise AnswerInvalid(f"{place}: {flaw.message[:SHOWN]}")
