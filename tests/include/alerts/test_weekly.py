@@ -58,7 +58,7 @@ ROWS = """
         SELECT '2025-11-20 12:00+00', namespace_id, kind, similarity, usd, ms
         FROM llm.cache_namespace, (VALUES ('exact', NULL, 0.25, 120000), ('semantic', 0.9, 0.25, 60000),
                                           ('miss', NULL, 0, 0), ('miss', NULL, 0, 0),
-                                          ('checked_right', NULL, 0, 0)) AS told (kind, similarity, usd, ms);
+                                          ('checked_right', 0.9, 0, 0)) AS told (kind, similarity, usd, ms);
     INSERT INTO llm.llm_cost (cost_key, request_id, attempt, mode, tenant, purpose, provider, model,
                               input_tokens, output_tokens, paid_usd, live_usd, booked_on)
         SELECT 'r' || request_id, request_id, 1, 'batch', tenant, purpose, provider, model, 10, 10, 0.5, 1.0,
@@ -122,7 +122,7 @@ def test_the_message_compares_names_the_money_and_links(week: Engine) -> None:
         "2 reports: 1 x high, 1 x no drift",
         "5 of 12 columns moved",
         "3 answers for $1.50; batches saved $1.50 (50% of the live price)",
-        "cache: 25% exact and 25% semantic hits of 4 questions; saved $0.5000 and 3 minutes of waiting",
+        "cache: 20% exact and 40% semantic hits of 5 questions; saved $0.5000 and 3 minutes of waiting",
         "0 of 1 checked semantic hits were wrong",
         "CTR 2.75%, spend 20.00 USD, 3 ads; the week before: CTR 1.00%, impressions +100% since",
         "Alpha &amp; Co &lt;Fit&gt;",
