@@ -67,6 +67,7 @@ class WarmThresholds(Section):
     history_days: PositiveInt
     page_rows: PositiveInt
     top_creatives: PositiveInt
+    hooks_in_use: PositiveInt
     top_hooks: PositiveInt
     personas: tuple[str, ...] = Field(min_length=1)
     lookups_expected: PositiveFloat

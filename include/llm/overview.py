@@ -148,7 +148,7 @@ class NamespaceLine:
 
     Attributes:
         delta: the promise: wrong semantic hits per lookup without an exact answer.
-        state: whether it may answer what only means the same, and by what evidence.
+        state, why: whether it may answer what only means the same, and by what evidence.
         tone: how that is coloured.
     """
 
@@ -164,6 +164,7 @@ class NamespaceLine:
     wrong: int
     delta: float
     state: str
+    why: str
     tone: str
 
     @property
@@ -269,17 +270,21 @@ def _batch(row: RowMapping, now: datetime) -> BatchLine:
 
 
 def _namespace(row: RowMapping, settings: Thresholds) -> NamespaceLine:
+    state, tone = "exact only", ""
     if not settings.llm.cache.is_semantic(row["task"]):
-        state, tone = "exact only, by configuration", ""
+        why = "by configuration"
     elif row["is_shut"]:
-        state, tone = f"exact only: {row['shut_why']}", "bad"
+        why, tone = str(row["shut_why"]), "bad"
     elif row["delta"] is None:
-        state, tone = "exact only until there is evidence", ""
+        why = "until there is evidence"
     elif not row["hit_share"]:
-        state, tone = f"exact only: {row['observations']:,} observations allow no more", ""
+        why = f"{row['observations']:,} observations allow no more"
     else:
-        state = f"semantic: {row['hit_share']:.0%} by {row['observations']:,} observations"
-        state, tone = f"{state}, at most {row['wrong_bound']:.2%} wrong", "good"
+        state, tone = "semantic", "good"
+        why = (
+            f"{row['hit_share']:.0%} of the rest by {row['observations']:,} observations, "
+            f"at most {row['wrong_bound']:.2%} wrong"
+        )
     return NamespaceLine(
         task=row["task"],
         prompt_version=row["prompt_version"],
@@ -293,6 +298,7 @@ def _namespace(row: RowMapping, settings: Thresholds) -> NamespaceLine:
         wrong=row["wrong"],
         delta=float(row["delta"] or settings.llm.cache.false_hit_rate_of(row["task"])),
         state=state,
+        why=why,
         tone=tone,
     )
 

@@ -166,15 +166,16 @@ def tomorrows_questions(engine: Engine, day: date, settings: Thresholds) -> list
     warm, days = settings.llm.warm, settings.llm.spend_window_days
     with engine.connect() as conn:
         creatives = sql.top_creatives(conn, day, days=days, most=warm.top_creatives)
-        top_hooks = sql.top_hooks(conn, day, days=days, most=warm.top_hooks)
+        in_use = sql.top_hooks(conn, day, days=days, most=warm.hooks_in_use)
         seen = sql.lookups_of(conn, day)
     asked: dict[str, list[tuple[Question, str]]] = defaultdict(list)
     for row in creatives:
         asked[scoring.PURPOSE].append(
             (score_question(dict(row), row["account_id"], settings), row["creative_id"])
         )
-    for row in top_hooks:
+    for row in in_use:
         asked[hooks.PURPOSE] += _of_hook(row, settings)
+    for row in in_use[: warm.top_hooks]:
         for persona in warm.personas:
             asked[rubric.PURPOSE] += _of_council(row, persona, settings)
     wanted = []

@@ -49,7 +49,7 @@ START = date(2026, 1, 1)
 def main() -> int:
     """Live, measure, print, keep."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--accounts", type=int, default=30)
+    arguments.add_argument("--accounts", type=int, default=100)
     arguments.add_argument("--history", type=int, default=45, help="days the platform ran before")
     arguments.add_argument("--days", type=int, default=8, help="days with the cache before the measured one")
     arguments.add_argument("--questions", type=int, default=2_000, help="asked a day")

@@ -127,9 +127,9 @@ def test_each_namespace_says_what_it_may_answer_and_by_what_evidence(db: Engine,
             WHERE tenant = '*'""")
         )
     page = visitor.get("/nightshift/llm").text
-    assert "semantic: 31% by 2,400 observations, at most 0.82% wrong" in page
-    assert "exact only: 9 of 20 wrong" in page
-    assert "exact only until there is evidence" in page
+    assert "31% of the rest by 2,400 observations, at most 0.82% wrong" in page
+    assert "exact only</span><small>9 of 20 wrong" in page
+    assert "exact only</span><small>until there is evidence" in page
     # Four semantic hits, of which two were checked and one was wrong; five lookups without an exact answer.
     assert "1 of 2 checked semantic hits were wrong" in page
     assert page.count("40.00 %") == 3, "of all days, of the day, and of the namespace"
