@@ -109,10 +109,13 @@ def test_the_stack_starts_survives_deaths_and_leaves_nothing(stack_env, tmp_path
 
     # A program that is killed comes back by itself, though its own child still holds the port; a second start
     # waits for it instead of starting anew.
-    mlflow = next(p for p in leftovers(settings) if "mlflow" in " ".join(p.cmdline()))
+    others = {p for p in leftovers(settings) if "supervisor.supervisord" in " ".join(p.cmdline())}
+    # Not the first that is listed: once process ids have wrapped, that can be MLflow's own child.
+    mlflow = next(
+        p for p in leftovers(settings) if "mlflow" in " ".join(p.cmdline()) and p.parent() in others
+    )
     children = mlflow.children(recursive=True)
     assert children
-    others = {p for p in leftovers(settings) if "supervisor.supervisord" in " ".join(p.cmdline())}
     mlflow.send_signal(signal.SIGKILL)
     wait_for(lambda: not mlflow.is_running())
     wait_for(lambda: not set(children) & set(leftovers(settings)))
