@@ -52,18 +52,6 @@ WHERE (SELECT count(*) FROM (
 ORDER BY namespace_id
 """)
 
-_NAMESPACES = text("""
-SELECT namespace.namespace_id, namespace.tenant, namespace.task, namespace.prompt_version, namespace.model,
-       namespace.embedder, namespace.version, namespace.learnt_at, namespace.shut_at, namespace.shut_why,
-       policy.delta, policy.threshold, policy.observations, policy.hit_share, policy.wrong_share,
-       policy.wrong_bound, policy.why,
-       (SELECT count(*) FROM llm.cache_entry AS entry
-        WHERE entry.namespace_id = namespace.namespace_id) AS entries
-FROM llm.cache_namespace AS namespace
-LEFT JOIN llm.cache_policy AS policy USING (namespace_id, version)
-ORDER BY namespace.task, namespace.model, namespace.tenant, namespace.prompt_version
-""")
-
 
 def observations(conn: Connection, namespace_id: int, most: int) -> Sequence[RowMapping]:
     """The newest ones of a namespace: entry_id, kind, features, vectors, was_right, weight, family."""
@@ -120,8 +108,3 @@ def set_policy(
 def namespaces_to_learn(conn: Connection, least: int) -> Sequence[RowMapping]:
     """Namespaces with at least `least` observations since they were learnt, or shut since then."""
     return conn.execute(_TO_LEARN, {"least": least}).mappings().all()
-
-
-def namespaces(conn: Connection) -> Sequence[RowMapping]:
-    """All namespaces, how large they are, and what their policy promises by what evidence."""
-    return conn.execute(_NAMESPACES).mappings().all()

@@ -86,9 +86,9 @@ WITH seen AS (
     SELECT namespace_id, count(*) AS entries FROM llm.cache_entry WHERE expires_at > now()
     GROUP BY namespace_id
 )
-SELECT namespace.tenant, namespace.task, namespace.prompt_version, namespace.model, namespace.embedder,
-       coalesce(held.entries, 0) AS entries, policy.delta, policy.hit_share,
-       policy.wrong_bound, policy.observations, namespace.shut_at IS NOT NULL AS is_shut, namespace.shut_why,
+SELECT namespace.tenant, namespace.task, namespace.prompt_version, namespace.model,
+       coalesce(held.entries, 0) AS entries, policy.delta, policy.hit_share, policy.wrong_bound,
+       policy.observations, namespace.shut_at IS NOT NULL AS is_shut, namespace.shut_why,
        coalesce(seen.exact_hits, 0) AS exact_hits, coalesce(seen.semantic_hits, 0) AS semantic_hits,
        coalesce(seen.misses, 0) AS misses, coalesce(seen.checked, 0) AS checked,
        coalesce(seen.wrong, 0) AS wrong

@@ -95,21 +95,14 @@ class BatchesPage:
 
 
 @dataclass(frozen=True)
-class MoneyDay:
-    """What one day's calls cost and saved, and how the cache answered."""
+class Hits:
+    """How the cache answered; `checked` semantic hits went to the model as well, `wrong` of them were."""
 
-    day: date
-    calls: int
-    paid_usd: Decimal
-    saved_by_batch_usd: Decimal
-    saved_by_cache_usd: Decimal
     exact_hits: int
     semantic_hits: int
     misses: int
     checked: int
     wrong: int
-    avg_similarity: float | None
-    saved_seconds: float
 
     @property
     def lookups(self) -> int:
@@ -117,33 +110,40 @@ class MoneyDay:
         return self.exact_hits + self.semantic_hits + self.misses
 
     @property
-    def live_usd(self) -> Decimal:
-        """What the day would have cost without batches and cache."""
-        return self.paid_usd + self.saved_by_batch_usd + self.saved_by_cache_usd
-
-    @property
     def false_hit_rate(self) -> float | None:
         """Estimated share of wrong answers among lookups that had no exact answer; `None` without a check.
 
         The checked hits are a random sample of the semantic ones, so their wrong share stands for all.
+
+        >>> Hits(exact_hits=9, semantic_hits=50, misses=50, checked=10, wrong=1).false_hit_rate
+        0.05
         """
-        return estimated_false_hits(self.semantic_hits, self.misses, self.checked, self.wrong)
-
-
-def estimated_false_hits(semantic_hits: int, misses: int, checked: int, wrong: int) -> float | None:
-    """Wrong semantic hits per lookup that had no exact answer, from the checked ones.
-
-    >>> estimated_false_hits(semantic_hits=50, misses=50, checked=10, wrong=1)
-    0.05
-    """
-    reached = semantic_hits + misses
-    if not checked or not reached:
-        return 0.0 if reached and not semantic_hits else None
-    return wrong / checked * semantic_hits / reached
+        reached = self.semantic_hits + self.misses
+        if not self.checked or not reached:
+            return 0.0 if reached and not self.semantic_hits else None
+        return self.wrong / self.checked * self.semantic_hits / reached
 
 
 @dataclass(frozen=True)
-class NamespaceLine:
+class MoneyDay(Hits):
+    """What one day's calls cost and saved, and how the cache answered."""
+
+    day: date
+    calls: int
+    paid_usd: Decimal
+    saved_by_batch_usd: Decimal
+    saved_by_cache_usd: Decimal
+    avg_similarity: float | None
+    saved_seconds: float
+
+    @property
+    def live_usd(self) -> Decimal:
+        """What the day would have cost without batches and cache."""
+        return self.paid_usd + self.saved_by_batch_usd + self.saved_by_cache_usd
+
+
+@dataclass(frozen=True)
+class NamespaceLine(Hits):
     """One namespace of the cache as a person reads it.
 
     Attributes:
@@ -157,25 +157,10 @@ class NamespaceLine:
     model: str
     tenant: str
     entries: int
-    exact_hits: int
-    semantic_hits: int
-    misses: int
-    checked: int
-    wrong: int
     delta: float
     state: str
     why: str
     tone: str
-
-    @property
-    def lookups(self) -> int:
-        """Questions it was asked in the days."""
-        return self.exact_hits + self.semantic_hits + self.misses
-
-    @property
-    def false_hit_rate(self) -> float | None:
-        """Estimated share of wrong answers; see `estimated_false_hits`."""
-        return estimated_false_hits(self.semantic_hits, self.misses, self.checked, self.wrong)
 
 
 @dataclass(frozen=True)
