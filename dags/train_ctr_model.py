@@ -2,15 +2,21 @@
 
 ## What
 Reads what ads did (one scope: `all` accounts an API feeds, or one account), makes features that only know
-earlier days, trains, and judges the model on the newest days (or on other ads, where an export has no dates).
-The model goes to MLflow as `ctr` or `ctr_<account>` with metrics, calibration plot, data window and model
-card: the first version is champion, later ones are challenger. Starts on Sundays, by hand, and when
-drift_report asks for a model (asset `nightshift://models/ctr/retrain_wanted`). The same data and settings
-again find the version there is and make none.
+earlier days, trains XGBoost, LightGBM and a small neural network, makes one calibrated model of them (with
+trees of its own for a niche where they are proved better), and judges it by new ads of the newest days (or
+other ads, where an export has no dates). The model goes to MLflow as `ctr` or `ctr_<account>` with metrics,
+plots, data window, model card and an ONNX bundle for serving: the first version is champion, later ones that
+pass their gates (`ctr.gates`) are challenger. Starts on Sundays, by hand, and when drift_report asks for a
+model (asset `nightshift://models/ctr/retrain_wanted`). The same data and settings again find the version
+there is and make none. Mode `incremental` goes on from the champion with the rows after its last day, `niche`
+grows only the niches' trees anew; either makes a version only where that is proved to help, and says so.
 
 ## When it fails
 - *TrainingDataInsufficient*, *NoPerformanceRows*: too little data in the window; the message says how much
   there is and is needed. Run meta_insights_etl for the missing days, or import an export, then trigger again.
+- *ContinuationRefused*: there is no champion to go on from, or too few new rows. Trigger with mode `full`.
+- *LeakageFound*, *ParityFailed*: a fault of the code; nothing was registered. The message names the feature
+  or the row.
 - *FeatureInputInvalid*: rows that cannot be right; the message names ad and column. Correct the source.
 - *RegistryUnavailable*: MLflow did not answer. Retried by itself; an attempt that died half-way is cleared
   up by the next one. *RegistryRefused*: MLflow said no, see the message.
@@ -50,6 +56,12 @@ from nightshift.scope import SCOPE_PARAM
             title="Reason",
             description="why, in a few words; kept with the version",
         ),
+        "mode": Param(
+            "full",
+            enum=["full", "incremental", "niche"],
+            title="Mode",
+            description="full: anew; incremental: go on from the champion; niche: only the niches' own trees",
+        ),
     },
 )
 def train_ctr_model() -> None:
@@ -67,6 +79,7 @@ def train_ctr_model() -> None:
             trigger=str(getattr(dag_run.run_type, "value", dag_run.run_type)),
             wanted=[event.extra for event in triggering_asset_events.get(RETRAIN_WANTED, ())],
             max_days=thresholds().ctr.max_training_days,
+            mode=params["mode"],
         )
 
     @task(inlets=[ADS_PERFORMANCE], outlets=[CTR_MODEL])

@@ -1,11 +1,13 @@
 """The typed form of `thresholds.yaml`, a class per section. Unknown names are refused."""
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from include.config.ctr import CtrThresholds
 from include.config.llm import LlmThresholds, Price
+from include.config.promotion import PromotionThresholds
 from include.config.section import PositiveFloat, PositiveInt, Section, Share
 from include.config.serving import ServingThresholds
 
@@ -25,29 +27,6 @@ class AdsThresholds(Section):
     http_longest_wait_s: PositiveFloat
     import_problems_shown: PositiveInt
     import_max_megabytes: PositiveInt
-
-
-class XgboostSettings(Section):
-    """Hyper-parameters of the XGBoost member."""
-
-    rounds: PositiveInt
-    early_stopping_rounds: PositiveInt
-    learning_rate: PositiveFloat
-    max_depth: PositiveInt
-    min_child_weight: PositiveFloat
-    reg_lambda: Annotated[float, Field(ge=0)]
-
-
-class CtrThresholds(Section):
-    """Training of the CTR model."""
-
-    min_rows: PositiveInt
-    min_clicks: PositiveInt
-    test_share: Share
-    validation_share: Share
-    max_training_days: PositiveInt
-    seed: int
-    xgboost: XgboostSettings
 
 
 class DriftThresholds(Section):
@@ -117,6 +96,7 @@ class Thresholds(Section):
     prices: tuple[Price, ...]
     ctr: CtrThresholds
     drift: DriftThresholds
+    promotion: PromotionThresholds
     alerts: AlertThresholds
     nightly: NightlyThresholds
     simulator: SimulatorDefaults

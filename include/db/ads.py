@@ -239,6 +239,32 @@ def read_performance(
     return frame
 
 
+def read_placements(engine: Engine, scope: str, since: date, until: date) -> pd.DataFrame:
+    """What ads did by placement, from the breakdown in `raw_data`.
+
+    Returns:
+        account_id, ad_id, metric_date, placement (`instagram, reels`), impressions, clicks; empty where rows
+        have no such breakdown.
+    """
+    import pandas as pd
+
+    query = text("""
+        SELECT m.account_id, m.ad_id, m.metric_date,
+               concat_ws(', ', cell ->> 'publisher_platform', cell ->> 'platform_position') AS placement,
+               (cell ->> 'impressions')::bigint AS impressions, (cell ->> 'clicks')::bigint AS clicks
+        FROM ads.performance_metric m
+        JOIN ads.account a USING (account_id)
+        CROSS JOIN LATERAL jsonb_array_elements(
+            m.raw_data #> '{breakdowns,"publisher_platform,platform_position"}') AS cell
+        WHERE ((:scope = 'all' AND a.source <> 'export') OR m.account_id = :scope)
+          AND m.metric_date BETWEEN :since AND :until
+          AND jsonb_typeof(m.raw_data #> '{breakdowns,"publisher_platform,platform_position"}') = 'array'
+    """)
+    with engine.connect() as connection:
+        result = connection.execute(query, {"scope": scope, "since": since, "until": until})
+        return pd.DataFrame(result.fetchall(), columns=list(result.keys()))
+
+
 def simulated_world(engine: Engine) -> dict[str, Any] | None:
     """The configuration of the simulated world this database holds; `None` where it holds none.
 

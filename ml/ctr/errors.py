@@ -13,3 +13,15 @@ class TrainingDataInsufficient(CtrTrainingError):
 
 class ModelFilesInvalid(CtrTrainingError):
     """A saved model cannot be read back: a file is missing, or of a form this code does not know."""
+
+
+class LeakageFound(CtrTrainingError):
+    """What a model is judged by would be known to it; the message names the ad, the day or the feature."""
+
+
+class ParityFailed(CtrTrainingError):
+    """The exported bundle does not predict what the model predicts; nothing is registered."""
+
+
+class ContinuationRefused(CtrTrainingError):
+    """There is no version to go on from, or not enough new rows; the message says which."""

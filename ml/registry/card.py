@@ -1,6 +1,15 @@
 """The model card: what a version is, in words that need no glossary."""
 
+from collections.abc import Mapping
+
 from ml.registry.record import TrainingRecord
+
+_MEMBERS = {
+    "xgboost": "XGBoost (boosted trees)",
+    "lightgbm": "LightGBM (boosted trees)",
+    "mlp": "a small neural network",
+    "constant": "one rate for everybody",
+}
 
 
 def model_card(record: TrainingRecord) -> str:
@@ -11,23 +20,23 @@ def model_card(record: TrainingRecord) -> str:
         if facts["window_start"]
         else "from an export without dates"
     )
-    verdict = (
-        "On rows it had never seen it predicts better than one average rate for everybody, and the "
-        "difference is larger than chance between ads."
-        if record.beats_constant
-        else "**On rows it had never seen it is not reliably better than one average rate for everybody.** "
-        "Treat its differences between ads as noise."
-    )
     lines = [
         f"# {record.model_name}: click rate of ads",
         "",
         f"Predicts how many of a hundred impressions are clicked. Learnt {period}: "
         f"{int(facts['rows']):,} rows of {int(facts['ads']):,} ads with {int(facts['clicks']):,} clicks "
         f"out of {int(facts['impressions']):,} impressions (scope: {record.scope}).",
+        *([f"It goes on from version {facts['parent_version']}."] if facts["parent_version"] else []),
         "",
         "## How good it is",
         "",
-        verdict,
+        _verdict(record),
+        *([f"\nNote: {record.note}."] if record.note else []),
+        *(
+            ["", "It does **not** pass its gates:", *[f"- {each}" for each in record.failed_gates]]
+            if record.failed_gates
+            else []
+        ),
         "",
         "| on the test part | this model | average for everybody |",
         "| --- | --- | --- |",
@@ -38,19 +47,21 @@ def model_card(record: TrainingRecord) -> str:
         f"| calibration error, percentage points | {_figure(metrics, 'calibration_error_pp')} | |",
         f"| predicted over real clicks | {_figure(metrics, 'predicted_actual_ratio')} | |",
         "",
-        f"Each ad's own past rate, smoothed, reaches a normalised entropy of "
-        f"{_figure(metrics, 'normalized_entropy_smoothed_average')}.",
+        f"The smoothed average of each ad's account reaches a normalised entropy of "
+        f"{_figure(metrics, 'normalized_entropy_smoothed_average')}. {_champion(metrics)}",
         "",
         f"Data was parted {record.split}. The figures are those of the model trained without the test part; "
-        f"what is registered is the same recipe ({int(metrics['trees'])} trees) refitted on all rows.",
+        "what is registered is the same recipe refitted on all rows.",
         "",
+        "## What it is made of",
+        "",
+        *_members(record),
+        "",
+        *_slices(record),
         "## What it looks at",
         "",
         *(
-            [
-                f"- {name}: {share:.1%} of what it gained"
-                for name, share in list(record.importances.items())[:10]
-            ]
+            [f"- {name}: {share:.1%}" for name, share in list(record.importances.items())[:10]]
             or ["- nothing: no feature helped on the validation part, so it predicts the average"]
         ),
         "",
@@ -58,6 +69,7 @@ def model_card(record: TrainingRecord) -> str:
         "",
         "- It knows creatives by their labels, not by their pictures.",
         "- An account, hook or niche it has not seen counts as unknown, which means close to the average.",
+        "- It predicts an ad's day as a whole, not each of its placements.",
         "- It says what happened to be so in this period; drift_report watches whether it still is.",
         "",
         f"Features {facts['feature_set']}, code {facts['git_commit']}, "
@@ -67,6 +79,68 @@ def model_card(record: TrainingRecord) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _figure(metrics: object, name: str) -> str:
-    value = metrics.get(name) if hasattr(metrics, "get") else None
+def _verdict(record: TrainingRecord) -> str:
+    if record.beats_constant:
+        return (
+            "On ads it had never seen it predicts better than one average rate for everybody, and the "
+            "difference is larger than chance between ads."
+        )
+    return (
+        "**On ads it had never seen it is not reliably better than one average rate for everybody.** "
+        "Treat its differences between ads as noise."
+    )
+
+
+def _champion(metrics: Mapping[str, float]) -> str:
+    if "skill_vs_champion" not in metrics:
+        return "No rows were left that neither it nor the champion had learnt from, to compare the two."
+    return (
+        f"On {metrics['rows_vs_champion']:,.0f} rows that neither it nor the champion had learnt from it "
+        f"saves {metrics['skill_vs_champion']:.2%} of the champion's log loss "
+        f"({metrics['skill_vs_champion_low']:.2%} to {metrics['skill_vs_champion_high']:.2%})."
+    )
+
+
+def _members(record: TrainingRecord) -> list[str]:
+    metrics = record.metrics
+    lines = ["| member | weight | normalised entropy alone |", "| --- | --- | --- |"]
+    lines += [
+        f"| {title} | {metrics[f'weight_{name}']:.2f} | {_figure(metrics, f'normalized_entropy_{name}')} |"
+        for name, title in _MEMBERS.items()
+        if f"weight_{name}" in metrics
+    ]
+    accepted = [str(trial["niche"]) for trial in record.trials if trial["accepted"]]
+    if record.trials:
+        lines += [
+            "",
+            f"{len(record.trials)} niches were tried with trees of their own; "
+            + (
+                f"kept for {', '.join(accepted)}."
+                if accepted
+                else "none was proved better than all together."
+            ),
+        ]
+    return lines
+
+
+def _slices(record: TrainingRecord) -> list[str]:
+    told = [each for each in record.slices if each["normalized_entropy"] is not None]
+    if not told:
+        return []
+    lines = [
+        "## Where it is better and worse",
+        "",
+        "| part of the test | clicks | normalised entropy | predicted over real clicks |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {each['by']}: {each['value']} | {each['clicks']:,} | {each['normalized_entropy']:.4f} | "
+        f"{each['predicted_actual_ratio']:.3f} |"
+        for each in told
+    ]
+    return [*lines, ""]
+
+
+def _figure(metrics: Mapping[str, float], name: str) -> str:
+    value = metrics.get(name)
     return "not defined" if value is None else f"{value:.4g}"

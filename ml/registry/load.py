@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ml.ctr.bundle_runtime import FILE
 from ml.registry.errors import registry_errors
+from ml.registry.packaging import BUNDLE_FOLDER
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
+
+    from ml.ctr import CtrModel
+
+# Where `ml.registry.packaging` puts the model's own files.
+_FILES = "data/ctr_model"
 
 
 def load_predictor(tracking_uri: str, model_uri: str) -> PyFuncModel:
@@ -24,3 +33,39 @@ def load_predictor(tracking_uri: str, model_uri: str) -> PyFuncModel:
     mlflow.set_registry_uri(tracking_uri)
     with registry_errors(f"load {model_uri}"):
         return mlflow.pyfunc.load_model(model_uri)
+
+
+def load_ctr_model(tracking_uri: str, model_uri: str) -> CtrModel:
+    """The CTR model itself, to be compared with or gone on from.
+
+    Raises:
+        RegistryUnavailable, RegistryRefused: as MLflow answered.
+        ModelFilesInvalid: it was written by another form of this code.
+    """
+    from ml.ctr import CtrModel
+
+    with tempfile.TemporaryDirectory() as folder:
+        return CtrModel.load(_fetched(tracking_uri, f"{model_uri}/{_FILES}", folder))
+
+
+def fetch_bundle(tracking_uri: str, model_uri: str) -> bytes:
+    """The ONNX bundle of a version.
+
+    Raises:
+        RegistryUnavailable, RegistryRefused: as MLflow answered.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return _fetched(tracking_uri, f"{model_uri}/{_FILES}/{BUNDLE_FOLDER}/{FILE}", folder).read_bytes()
+
+
+def _fetched(tracking_uri: str, artifact_uri: str, folder: str) -> Path:
+    from mlflow.artifacts import download_artifacts
+
+    with registry_errors(f"fetch {artifact_uri}"):
+        found = download_artifacts(
+            artifact_uri=artifact_uri,
+            dst_path=folder,
+            tracking_uri=tracking_uri,
+            registry_uri=tracking_uri,
+        )
+        return Path(found)

@@ -1,5 +1,10 @@
-"""A CTR model as MLflow keeps models: files, signature, example, requirements, and the code to read them."""
+"""A CTR model as MLflow keeps models: files, signature, example, requirements, the code, and the bundle.
 
+The folder `data/` of the version holds the model's own files and, in `bundle/`, the same model as ONNX, which
+the prediction service and an edge run without any of the libraries.
+"""
+
+import platform
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -9,13 +14,27 @@ import pandas as pd
 
 import ml
 from ml.ctr import CtrModel
+from ml.ctr.bundle_runtime import FILE
 
 # Named, because MLflow otherwise finds them out by loading the model in a process of its own: 20 seconds.
-_REQUIREMENTS = ("mlflow", "xgboost", "scipy", "numpy", "pandas")
+_REQUIREMENTS = (
+    "mlflow",
+    "xgboost",
+    "lightgbm",
+    "torch",
+    "safetensors",
+    "onnxruntime",
+    "scipy",
+    "numpy",
+    "pandas",
+)
+BUNDLE_FOLDER = "bundle"
 
 
-def package(model: CtrModel, example: pd.DataFrame, folder: Path, model_id: str, run_id: str) -> None:
-    """Write `model` as an MLflow pyfunc into `folder`, which must not exist.
+def package(
+    model: CtrModel, bundle: bytes, example: pd.DataFrame, folder: Path, model_id: str, run_id: str
+) -> None:
+    """Write `model` and its `bundle` as an MLflow pyfunc into `folder`, which must not exist.
 
     It loads with `mlflow.pyfunc.load_model` in any process: the code of `ml` goes with it.
     """
@@ -26,6 +45,8 @@ def package(model: CtrModel, example: pd.DataFrame, folder: Path, model_id: str,
         files = Path(scratch) / "ctr_model"
         files.mkdir()
         model.save(files)
+        (files / BUNDLE_FOLDER).mkdir()
+        (files / BUNDLE_FOLDER / FILE).write_bytes(bundle)
         mlflow.pyfunc.save_model(
             path=str(folder),
             loader_module="ml.registry.ctr_pyfunc",
@@ -38,11 +59,16 @@ def package(model: CtrModel, example: pd.DataFrame, folder: Path, model_id: str,
         )
 
 
+def environment() -> dict[str, str]:
+    """Versions of Python and of every library that decides what a training yields."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _REQUIREMENTS}}
+
+
 def _signature(model: CtrModel) -> Any:
     from mlflow.models.signature import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    levels = model.member.encoder_.levels_
+    levels = model.encoder.levels_
     columns = [
         ColSpec("string" if name in levels else "double", name, required=False)
         for name in model.feature_names

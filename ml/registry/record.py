@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ml.ctr import CtrModel, CtrTraining
+from ml.ctr.bundle import check_parity, export_bundle
 from ml.features import FeatureFrame
 
 if TYPE_CHECKING:
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def training_key(
-    *, model: str, fingerprint: str, feature_set: str, settings: Mapping[str, float | int]
+    *,
+    model: str,
+    fingerprint: str,
+    feature_set: str,
+    settings: Mapping[str, float | int | str],
+    mode: str = "full",
+    parent: int | None = None,
 ) -> str:
     """SHA-256 of everything that decides what a training yields: equal keys, equal models.
 
@@ -32,6 +39,7 @@ def training_key(
         "fingerprint": fingerprint,
         "feature_set": feature_set,
         "settings": dict(settings),
+        **({} if mode == "full" else {"mode": mode, "parent": parent}),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
@@ -53,6 +61,10 @@ class TrainingRecord:
         beats_constant: whether the model is worth more than the average.
         example: a few rows of features.
         plot: calibration on the test part.
+        bundle: the model as ONNX, checked against it.
+        failed_gates: a sentence for each gate it does not pass: then it does not become challenger.
+        note: what people should know of it.
+        slices, trials: figures by niche, placement and so on, and of the niches' own models; JSON ready.
     """
 
     key: str
@@ -67,6 +79,11 @@ class TrainingRecord:
     beats_constant: bool
     example: pd.DataFrame
     plot: Figure
+    bundle: bytes
+    failed_gates: tuple[str, ...] = ()
+    note: str = ""
+    slices: tuple[Mapping[str, object], ...] = ()
+    trials: tuple[Mapping[str, object], ...] = ()
 
 
 def record_training(
@@ -76,7 +93,7 @@ def record_training(
     key: str,
     model: str,
     scope: str,
-    settings: Mapping[str, float | int],
+    settings: Mapping[str, float | int | str],
     trained_for: date,
     git_commit: str,
     trigger: str,
@@ -94,7 +111,12 @@ def record_training(
         trained_for: the day whose night this is.
         git_commit: the code that ran.
         trigger, reason: what started it, and why.
+
+    Raises:
+        ParityFailed: the exported bundle does not predict what the model predicts.
     """
+    bundle = export_bundle(training.model)
+    parity = check_parity(training.model, bundle, features.X, seed=int(settings.get("seed", 0)))
     first, last = window(features)
     facts = {
         "scope": scope,
@@ -111,6 +133,13 @@ def record_training(
         "trigger": trigger,
         "reason": reason,
         "beats_constant": str(training.beats_constant).lower(),
+        "mode": training.mode,
+        "parent_version": str(training.parent or ""),
+        "members": ", ".join(
+            f"{name} {weight:.2f}" for name, weight in training.model.weights.items() if weight
+        ),
+        "gates": "; ".join(training.failed_gates) or "passed",
+        "note": training.note,
     }
     counts = {f"rows_{part}": float(rows) for part, rows in training.part_rows.items()}
     clicks = {f"clicks_{part}": float(number) for part, number in training.part_clicks.items()}
@@ -119,14 +148,25 @@ def record_training(
         model_name=model,
         scope=scope,
         model=training.model,
-        metrics={**training.metrics, **counts, **clicks, "rows": float(len(features))},
-        params={**settings, "members": "xgboost", "split": training.split.method},
+        metrics={
+            **training.metrics,
+            **counts,
+            **clicks,
+            "rows": float(len(features)),
+            "parity_max_abs": parity,
+        },
+        params={**settings, "mode": training.mode, "split": training.split.method},
         facts=facts,
         importances=training.model.importances(),
         split=training.split.description,
         beats_constant=training.beats_constant,
         example=features.X.head(5),
         plot=training.plot,
+        bundle=bundle,
+        failed_gates=training.failed_gates,
+        note=training.note,
+        slices=tuple(asdict(each) for each in training.slices),
+        trials=tuple(asdict(each) for each in training.trials),
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ml.registry.card import model_card
 from ml.registry.connect import experiment_id
 from ml.registry.errors import registry_errors
-from ml.registry.packaging import package
+from ml.registry.packaging import environment, package
 from ml.registry.record import TrainingRecord
 from ml.registry.versions import (
     CHALLENGER,
@@ -43,7 +43,9 @@ def find_registered(client: MlflowClient, model_name: str, key: str) -> Register
 
 
 def register(client: MlflowClient, record: TrainingRecord) -> RegisteredVersion:
-    """Log `record` and register its model: the first version is champion, every later one challenger.
+    """Log `record` and register its model: the first version is champion, later ones challenger.
+
+    A later version that does not pass its gates is registered without an alias: it is kept to be looked at.
 
     A training that is registered already is found by its key and left as it is. Two processes must not
     register the same model at once: the caller holds a lock.
@@ -60,6 +62,7 @@ def register(client: MlflowClient, record: TrainingRecord) -> RegisteredVersion:
     with registry_errors(f"log the training of '{record.model_name}'"):
         run_id, model_id = _log(client, experiment, record)
     alias = CHALLENGER if has_versions(client, record.model_name) else CHAMPION
+    withheld = alias == CHALLENGER and bool(record.failed_gates)
     with registry_errors(f"make a version of '{record.model_name}'"):
         client.create_model_version(
             record.model_name,
@@ -67,7 +70,12 @@ def register(client: MlflowClient, record: TrainingRecord) -> RegisteredVersion:
             model_id=model_id,
             run_id=run_id,
             description=model_card(record),
-            tags={**record.facts, _KEY: record.key, "alias_wanted": alias, "alias_state": "pending"},
+            tags={
+                **record.facts,
+                _KEY: record.key,
+                "alias_wanted": "" if withheld else alias,
+                "alias_state": "withheld" if withheld else "pending",
+            },
         )
     made = find_registered(client, record.model_name, record.key)
     if made is None:
@@ -105,13 +113,15 @@ def _log(client: MlflowClient, experiment: str, record: TrainingRecord) -> tuple
     client.log_text(run_id, card, "model_card.md")
     client.log_dict(run_id, {"features": list(record.model.feature_names)}, "features.json")
     client.log_dict(run_id, dict(record.importances), "importances.json")
+    client.log_dict(run_id, {"slices": list(record.slices), "niches": list(record.trials)}, "slices.json")
+    client.log_dict(run_id, environment(), "environment.json")
     client.log_figure(run_id, record.plot, "calibration.png")
     logged = client.create_logged_model(
         experiment, name=record.model_name, source_run_id=run_id, tags={_KEY: record.key}, model_type="ctr"
     )
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "model"
-        package(record.model, record.example, files, logged.model_id, run_id)
+        package(record.model, record.bundle, record.example, files, logged.model_id, run_id)
         client.log_model_artifacts(logged.model_id, str(files))
     client.finalize_logged_model(logged.model_id, "READY")
     client.set_terminated(run_id, "FINISHED")

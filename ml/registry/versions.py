@@ -6,6 +6,7 @@ whoever comes next completes what is pending: nothing is guessed, and doing it t
 
     created: pending --alias set--> given
                  \\--a newer version has the alias--> superseded
+    created: withheld, where it does not pass its gates: no alias is owed
 """
 
 from __future__ import annotations
@@ -60,6 +61,23 @@ def champion(client: MlflowClient, model_name: str) -> RegisteredVersion | None:
     with registry_errors(f"find the champion of '{model_name}'"):
         number = _aliases(client, model_name).get(CHAMPION)
         return None if number is None else _read(client, model_name, number)
+
+
+def find_version(client: MlflowClient, model_name: str, number: int) -> RegisteredVersion | None:
+    """One version by its number, None where there is none.
+
+    Raises:
+        RegistryUnavailable, RegistryRefused: as MLflow answered.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with registry_errors(f"read v{number} of '{model_name}'"):
+        try:
+            return _read(client, model_name, number)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
 
 
 def version_of_training(client: MlflowClient, model_name: str, key: str) -> RegisteredVersion | None:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from pandas import DataFrame
     from sqlalchemy import Engine
 
-    from include.config.model import CtrThresholds
-    from ml.ctr import CtrSettings
+    from include.config.ctr import CtrThresholds
+    from ml.ctr import CtrSettings, CtrTraining, Rival
+    from ml.features import FeatureFrame
 
 FAMILY = "ctr"
 
+log = logging.getLogger(__name__)
+
 
 def plan_trainings(
-    *, day: date, scope: str, reason: str, trigger: str, wanted: Sequence[dict[str, Any]], max_days: int
+    *,
+    day: date,
+    scope: str,
+    reason: str,
+    trigger: str,
+    wanted: Sequence[dict[str, Any]],
+    max_days: int,
+    mode: str = "full",
 ) -> list[dict[str, Any]]:
     """What to train in this run, one plan a scope.
 
@@ -27,12 +39,13 @@ def plan_trainings(
         wanted: what drift reports asked for, oldest first; where there are any, only they count, and of
             several for one scope the newest.
         max_days: longest window.
+        mode: `full`, `incremental` or `niche`, of a run by hand; a drift report names its own.
 
     Returns:
-        Plans of scope, day, since, trigger and reason, with dates as text.
+        Plans of scope, day, since, trigger, reason and mode, with dates as text.
     """
     if not wanted:
-        return [_plan(scope, day, day - timedelta(days=max_days - 1), trigger, reason)]
+        return [_plan(scope, day, day - timedelta(days=max_days - 1), trigger, reason, mode)]
     newest = {str(want["scope"]): want for want in wanted}
     plans = []
     for want in newest.values():
@@ -45,6 +58,7 @@ def plan_trainings(
                 date.fromisoformat(since) if since else until - timedelta(days=max_days - 1),
                 "drift",
                 str(want.get("reason") or ""),
+                str(want.get("mode") or "full"),
             )
         )
     return plans
@@ -57,37 +71,48 @@ def train_and_register(
 
     Returns:
         scope, model_name, model_version, alias, rows, mae_pp, normalized_entropy, beats_constant, trained
-        (whether a version was made now), run_id.
+        (whether a version was made now), run_id, mode, gates, outcome (a sentence where going on from a
+        version was not accepted, and nothing was made).
 
     Raises:
         NoPerformanceRows: the scope has no rows in the window.
-        FeatureInputInvalid, TrainingDataInsufficient: the rows cannot be learnt from.
+        FeatureInputInvalid, TrainingDataInsufficient, LeakageFound, ContinuationRefused: the rows cannot be
+            learnt from.
+        ParityFailed: the exported bundle is not the model; nothing was registered.
         RegistryUnavailable, RegistryRefused: as MLflow answered.
     """
     from include.config import thresholds
     from include.db.ml import TrainingRun, model_lock, record_training_run
-    from ml.ctr import train_ctr
     from ml.features import build_ad_features
     from ml.registry import connect, find_registered, model_name, record_training, register, training_key
 
-    scope, day = plan["scope"], date.fromisoformat(plan["day"])
+    scope, day, mode = plan["scope"], date.fromisoformat(plan["day"]), plan["mode"]
     settings = ctr_settings(thresholds().ctr)
     name = model_name(FAMILY, scope)
     since = date.fromisoformat(plan["since"])
-    features = build_ad_features(read_rows(engine, scope, since, day), since)
-    key = training_key(
-        model=name,
-        fingerprint=features.fingerprint(),
-        feature_set=features.feature_set,
-        settings=settings.flat(),
-    )
+    rows = read_rows(engine, scope, since, day)
+    refuse_peeking(rows, settings.seed)
+    features = build_ad_features(rows, since)
     client = connect(tracking_uri)
     with model_lock(engine, name):
+        rival = _rival(client, tracking_uri, name)
+        key = training_key(
+            model=name,
+            fingerprint=features.fingerprint(),
+            feature_set=features.feature_set,
+            settings=settings.flat(),
+            mode=mode,
+            parent=rival.version if rival else None,
+        )
         version = find_registered(client, name, key)
         trained = version is None
         if version is None:
+            placements = _placements(engine, scope, day, settings)
+            training, outcome = _train(mode, features, settings, rival, placements)
+            if training is None:
+                return _nothing_made(scope, name, rival, len(features), outcome, mode)
             record = record_training(
-                train_ctr(features, settings),
+                training,
                 features,
                 key=key,
                 model=name,
@@ -129,6 +154,88 @@ def train_and_register(
         "beats_constant": version.tags.get("beats_constant") == "true",
         "trained": trained,
         "run_id": version.run_id,
+        "mode": mode,
+        "gates": version.tags.get("gates", ""),
+        "outcome": version.tags.get("note", ""),
+    }
+
+
+def refuse_peeking(rows: DataFrame, seed: int) -> None:
+    """See to it that no feature knows its own day's outcome.
+
+    Raises:
+        LeakageFound: names the features.
+    """
+    from ml.ctr import LeakageFound
+    from ml.features import build_ad_features
+    from ml.features.peeking import peeking_features
+
+    if found := peeking_features(build_ad_features, rows, seed):
+        raise LeakageFound(
+            f"feature(s) {', '.join(found)} change when only their own day's outcomes and later ones do: the "
+            "model would be told what it has to predict; correct them in ml/features/ads.py"
+        )
+
+
+def _train(
+    mode: str, features: FeatureFrame, settings: CtrSettings, rival: Rival | None, placements: DataFrame
+) -> tuple[CtrTraining | None, str]:
+    from ml import ctr
+
+    if mode == "full":
+        return ctr.train_ctr(features, settings, rival, placements), ""
+    if rival is None:
+        raise ctr.ContinuationRefused(
+            "there is no champion to go on from (or it was made by older code): train in mode full first"
+        )
+    going_on = ctr.train_incremental if mode == "incremental" else ctr.train_niches
+    continuation = going_on(rival, features, settings, placements)
+    return continuation.training, continuation.reason
+
+
+def _rival(client: MlflowClient, tracking_uri: str, name: str) -> Rival | None:
+    """The champion with its model; None where there is none that this code can read."""
+    from ml.ctr import ModelFilesInvalid, Rival
+    from ml.registry import champion, load_ctr_model
+
+    best = champion(client, name)
+    if best is None:
+        return None
+    try:
+        model = load_ctr_model(tracking_uri, best.uri)
+    except ModelFilesInvalid as error:
+        log.warning("champion v%s is not compared with: %s", best.version, error)
+        return None
+    last = best.tags.get("window_end")
+    return Rival(model, best.version, date.fromisoformat(last) if last else None)
+
+
+def _placements(engine: Engine, scope: str, day: date, settings: CtrSettings) -> DataFrame:
+    """Cells by placement of the days that the model will be judged by, and a few more."""
+    from include.config import thresholds
+    from include.db.ads import read_placements
+
+    days = round(thresholds().ctr.max_training_days * settings.test_share) + 1
+    return read_placements(engine, scope, day - timedelta(days=days), day)
+
+
+def _nothing_made(
+    scope: str, name: str, rival: Rival | None, rows: int, outcome: str, mode: str
+) -> dict[str, Any]:
+    return {
+        "scope": scope,
+        "model_name": name,
+        "model_version": rival.version if rival else None,
+        "alias": "champion" if rival else "",
+        "rows": rows,
+        "mae_pp": None,
+        "normalized_entropy": None,
+        "beats_constant": None,
+        "trained": False,
+        "run_id": "",
+        "mode": mode,
+        "gates": "",
+        "outcome": outcome,
     }
 
 
@@ -164,28 +271,41 @@ def read_rows(engine: Engine, scope: str, since: date, until: date) -> DataFrame
 
 def ctr_settings(values: CtrThresholds) -> CtrSettings:
     """The training's settings from the thresholds file."""
-    from ml.ctr import CtrSettings, XgboostSettings
+    from ml import ctr
 
     own = {
         name: getattr(values, name)
         for name in ("min_rows", "min_clicks", "test_share", "validation_share", "seed")
     }
-    return CtrSettings(**own, xgboost=XgboostSettings(**values.xgboost.model_dump()))
+    forms = {
+        "xgboost": ctr.XgboostSettings,
+        "lightgbm": ctr.LightgbmSettings,
+        "mlp": ctr.MlpSettings,
+        "ensemble": ctr.EnsembleSettings,
+        "niche": ctr.NicheSettings,
+        "incremental": ctr.IncrementalSettings,
+        "gates": ctr.GateSettings,
+    }
+    parts = {name: form(**getattr(values, name).model_dump()) for name, form in forms.items()}
+    return ctr.CtrSettings(**own, **parts)
 
 
-def _plan(scope: str, day: date, since: date, trigger: str, reason: str) -> dict[str, Any]:
+def _plan(scope: str, day: date, since: date, trigger: str, reason: str, mode: str) -> dict[str, Any]:
     return {
         "scope": scope,
         "day": day.isoformat(),
         "since": since.isoformat(),
         "trigger": trigger,
         "reason": reason,
+        "mode": mode,
     }
 
 
 def _sentence(training: dict[str, Any]) -> str:
     name = f"{training['model_name']} v{training['model_version']}"
     called = f" ({training['alias']})" if training["alias"] else ""
+    if training["outcome"].startswith("not accepted"):
+        return f"Going on from {name}{called} made no version, {training['outcome']}."
     if not training["trained"]:
         return f"{name}{called} had been trained on exactly these {training['rows']:,} rows; nothing changed."
     better = "better than" if training["beats_constant"] else "NOT reliably better than"
@@ -193,6 +313,12 @@ def _sentence(training: dict[str, Any]) -> str:
         f"Trained {name}{called} on {training['rows']:,} rows: "
         f"click-rate error {training['mae_pp']:.4g} points, "
         f"normalised entropy {_text(training['normalized_entropy'])}, {better} the average."
+        + (f" Note: {training['outcome']}." if training["outcome"] else "")
+        + (
+            f" It fails its gates: {training['gates']}."
+            if training["gates"] not in ("", "passed")
+            else ""
+        )
     )
 
 

@@ -78,7 +78,7 @@ TOPOLOGY = {
 PARAMS = {
     "meta_insights_etl": {"day"},
     "nightly_batch_api": {"day", "limit"},
-    "train_ctr_model": {"day", "scope", "reason"},
+    "train_ctr_model": {"day", "scope", "reason", "mode"},
     "drift_report": {"day", "scope"},
     "weekly_learning_report": {"day", "scope"},
     "warm_caches": {"day"},

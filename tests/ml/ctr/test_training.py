@@ -6,32 +6,22 @@ import pytest
 
 from ml.ctr import (
     CtrModel,
-    CtrSettings,
     ModelFilesInvalid,
+    Rival,
     TrainingDataInsufficient,
-    XgboostSettings,
     train_ctr,
 )
 from ml.ctr.encoding import FrameEncoder
-from ml.ctr.xgboost_member import XgboostMember
+from ml.ctr.evaluation import log_loss_sums
+from ml.ctr.fitting import fit_model
+from ml.ctr.member import EncodedRows, rate_of
+from ml.ctr.model import member_of
+from ml.ctr.training import parted
 from ml.features import build_ad_features
 from tests.ml.ad_rows import ad_rows, export_rows
+from tests.ml.training_settings import quick_settings
 
-SETTINGS = CtrSettings(
-    min_rows=200,
-    min_clicks=50,
-    test_share=0.2,
-    validation_share=0.15,
-    seed=7,
-    xgboost=XgboostSettings(
-        rounds=200,
-        early_stopping_rounds=20,
-        learning_rate=0.08,
-        max_depth=4,
-        min_child_weight=20,
-        reg_lambda=5,
-    ),
-)
+SETTINGS = quick_settings()
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +42,34 @@ def test_a_model_of_dated_rows_beats_the_constant_and_is_calibrated(trained):
     assert trained.metrics["calibration_error_pp"] < 0.3
     assert trained.split.method == "time"
     assert "train 2026-01-01 to" in trained.split.description
+    assert trained.failed_gates == ()
+    assert set(trained.model.weights) == {"xgboost", "lightgbm", "mlp", "constant"}
+    assert sum(trained.model.weights.values()) == pytest.approx(1)
+    assert {each.by for each in trained.slices} >= {"niche", "age of ad"}
+
+
+def test_the_ensemble_is_never_worse_on_validation_than_its_best_member_or_the_constant(features):
+    parts, _ = parted(features, SETTINGS)
+    fitted = fit_model(parts["train"], parts["validation"], SETTINGS)
+    rows = parts["validation"]
+    matrix = EncodedRows.of(rows, fitted.model.encoder).matrix
+
+    def loss(rates):
+        return log_loss_sums(rates, rows.clicks, rows.impressions).sum()
+
+    own = loss(rate_of(fitted.model.global_log_odds(matrix)))
+    alone = [loss(rate_of(member.log_odds(matrix))) for member in fitted.members]
+    constant = loss(np.full(len(rows), fitted.model.constant))
+    assert own <= min(*alone, constant) + 1e-6
+
+
+def test_what_the_champion_had_learnt_from_does_not_compare_the_two(features, trained):
+    first_test = features.dates[trained.split.test].min().astype(object)
+    half_seen = Rival(trained.model, 1, first_test)
+    compared = train_ctr(features, SETTINGS, half_seen).metrics
+    assert 0 < compared["rows_vs_champion"] < trained.part_rows["test"]
+    all_seen = Rival(trained.model, 1, features.dates.max().astype(object))
+    assert "skill_vs_champion" not in train_ctr(features, SETTINGS, all_seen).metrics
 
 
 def test_a_model_of_a_dateless_export_is_split_by_ad_and_beats_the_constant():
@@ -67,6 +85,9 @@ def test_where_nothing_can_be_known_it_says_that_the_constant_is_as_good():
     trained = train_ctr(build_ad_features(rows), SETTINGS)
     assert not trained.beats_constant
     assert trained.metrics["normalized_entropy"] == pytest.approx(1, abs=0.01)
+    assert trained.model.is_constant
+    assert "no member beats one rate for everybody" in trained.note
+    assert len(set(trained.model.predict(build_ad_features(rows).X))) == 1
 
 
 def test_the_same_data_and_settings_give_the_same_model(features, trained):
@@ -75,7 +96,8 @@ def test_the_same_data_and_settings_give_the_same_model(features, trained):
     assert (again.model.predict(features.X) == trained.model.predict(features.X)).all()
 
 
-def test_impressions_weigh_like_that_many_single_rows():
+@pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
+def test_impressions_weigh_like_that_many_single_rows(name):
     rows = pd.DataFrame(
         {
             "account_id": "a",
@@ -89,9 +111,15 @@ def test_impressions_weigh_like_that_many_single_rows():
     single = rows.loc[rows.index.repeat(50)].assign(
         impressions=1, clicks=np.concatenate([np.r_[np.ones(c), np.zeros(50 - c)] for c in rows["clicks"]])
     )
-    settings = SETTINGS.xgboost
-    of_rows = XgboostMember(settings, 7).fit(wide, rounds=40).predict(wide.X)
-    of_impressions = XgboostMember(settings, 7).fit(build_ad_features(single), rounds=40).predict(wide.X)
+    encoder = FrameEncoder().fit(wide.X)
+    of_rows, of_impressions = (
+        rate_of(
+            member_of(name, vars(getattr(SETTINGS, name)), encoder, 7)
+            .fit(EncodedRows.of(frame, encoder), rounds=40)
+            .log_odds(encoder.transform(wide.X))
+        )
+        for frame in (wide, build_ad_features(single))
+    )
     assert of_rows == pytest.approx(of_impressions, rel=1e-4)
     young = (wide.X["age"] == "x").to_numpy()
     assert of_rows[young] == pytest.approx(0.1, abs=0.02)
@@ -133,7 +161,7 @@ def test_files_that_are_no_model_are_refused(trained, tmp_path):
         CtrModel.load(tmp_path)
     trained.model.save(tmp_path)
     description = tmp_path / "ctr_model.json"
-    description.write_text(description.read_text().replace('"form": 1', '"form": 99'))
+    description.write_text(description.read_text().replace('"form": 2', '"form": 99'))
     with pytest.raises(ModelFilesInvalid, match="its form is 99"):
         CtrModel.load(tmp_path)
 

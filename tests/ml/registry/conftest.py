@@ -1,24 +1,21 @@
 """One real MLflow, a model name of each test's own, and a small training to register."""
 
 import uuid
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
-from ml.ctr import CtrSettings, XgboostSettings, train_ctr
+from ml.ctr import XgboostSettings, train_ctr
 from ml.features import build_ad_features
 from ml.registry import connect, record_training, training_key
 from tests.ml.ad_rows import ad_rows
+from tests.ml.training_settings import quick_settings
 
-SETTINGS = CtrSettings(
-    min_rows=200,
-    min_clicks=50,
-    test_share=0.2,
-    validation_share=0.15,
-    seed=7,
+SETTINGS = quick_settings(
     xgboost=XgboostSettings(
         rounds=30, early_stopping_rounds=10, learning_rate=0.2, max_depth=3, min_child_weight=20, reg_lambda=5
-    ),
+    )
 )
 
 
@@ -54,7 +51,7 @@ def record_of(features, training):
             settings=SETTINGS.flat(),
         )
         return record_training(
-            training,
+            replace(training, failed_gates=()),
             features,
             key=key,
             model=model,

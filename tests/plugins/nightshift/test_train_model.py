@@ -18,7 +18,14 @@ def want(scope="all", day="2026-03-30", since="2026-03-03", reason="high drift")
 
 def test_by_hand_or_by_the_clock_the_longest_window_is_taken():
     assert plans(scope="kag", reason="why not") == [
-        {"scope": "kag", "day": "2026-03-31", "since": "2026-01-01", "trigger": "manual", "reason": "why not"}
+        {
+            "scope": "kag",
+            "day": "2026-03-31",
+            "since": "2026-01-01",
+            "trigger": "manual",
+            "reason": "why not",
+            "mode": "full",
+        }
     ]
 
 
@@ -30,6 +37,7 @@ def test_a_drift_report_names_scope_day_and_window():
             "since": "2026-03-03",
             "trigger": "drift",
             "reason": "high drift",
+            "mode": "full",
         }
     ]
 
@@ -47,6 +55,7 @@ def trained(**changes):
     return {
         "scope": "all", "model_name": "ctr", "model_version": 1, "alias": "champion", "rows": 1234,
         "mae_pp": 0.1302, "normalized_entropy": 0.983, "beats_constant": True, "trained": True, "run_id": "r",
+        "mode": "full", "gates": "passed", "outcome": "",
         **changes,
     }  # fmt: skip
 
@@ -64,3 +73,12 @@ def test_a_report_is_honest_about_a_useless_model_and_about_nothing_new():
     assert "NOT reliably better" in training_report([trained(beats_constant=False)])["summary"]
     assert "nothing changed" in training_report([trained(trained=False)])["summary"]
     assert training_report([trained(), trained(scope="kag", rows=6)])["rows"] == 1240
+
+
+def test_a_report_says_what_was_not_accepted_and_what_fails_its_gates():
+    refused = trained(trained=False, outcome="not accepted: on new rows it saves 0.00%")
+    assert training_report([refused])["summary"] == (
+        "Going on from ctr v1 (champion) made no version, not accepted: on new rows it saves 0.00%."
+    )
+    failing = trained(alias="", gates="calibration error 0.7 points is above 0.5")
+    assert "It fails its gates: calibration error" in training_report([failing])["summary"]

@@ -1,0 +1,92 @@
+"""Going on from a version: accepted where it helps, refused where it does not, and each refusal says why."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.ctr import ContinuationRefused, Rival, train_ctr, train_incremental, train_niches
+from ml.features import build_ad_features
+from tests.ml.ad_rows import ad_rows, export_rows
+from tests.ml.training_settings import quick_settings
+
+SETTINGS = quick_settings()
+LAST = pd.Timestamp("2026-01-22")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return ad_rows(ads=200, days=32)
+
+
+def parent_of(rows) -> Rival:
+    old = rows[pd.to_datetime(rows["metric_date"]) <= LAST]
+    return Rival(train_ctr(build_ad_features(old), SETTINGS).model, 3, LAST.date())
+
+
+def test_new_rows_that_behave_otherwise_are_learnt(rows):
+    changed = rows.copy()
+    new = (pd.to_datetime(changed["metric_date"]) > LAST).to_numpy()
+    hooks = changed["hook_type"].to_numpy()
+    flipped = np.where(hooks == sorted(set(hooks))[0], 0.02, 0.004)
+    random = np.random.default_rng(5)
+    changed.loc[new, "clicks"] = random.binomial(changed.loc[new, "impressions"], flipped[new])
+    settings = replace(SETTINGS, incremental=replace(SETTINGS.incremental, old_tolerance=0.5))
+    found = train_incremental(parent_of(rows), build_ad_features(changed), settings)
+    assert found.training is not None, found.reason
+    assert found.on_new.low > 0
+    assert found.training.mode == "incremental"
+    assert found.training.parent == 3
+    strict = replace(SETTINGS, incremental=replace(SETTINGS.incremental, old_tolerance=0.0))
+    refused = train_incremental(parent_of(rows), build_ad_features(changed), strict)
+    assert refused.training is None, "what it forgets of the old rows was not allowed"
+    assert refused.reason.startswith("not accepted")
+
+
+def test_more_of_the_same_makes_no_version(rows):
+    found = train_incremental(parent_of(rows), build_ad_features(rows), SETTINGS)
+    assert found.training is None
+    assert "on new rows it saves" in found.reason
+
+
+def test_too_few_new_rows_are_refused_with_their_number(rows):
+    parent = replace(parent_of(rows), learnt_until=pd.to_datetime(rows["metric_date"]).max().date())
+    with pytest.raises(ContinuationRefused, match=r"0 rows on 0 day\(s\) are newer"):
+        train_incremental(parent, build_ad_features(rows), SETTINGS)
+
+
+def test_an_export_without_dates_has_no_newer_rows(rows):
+    with pytest.raises(ContinuationRefused, match="without dates"):
+        train_incremental(parent_of(rows), build_ad_features(export_rows()), SETTINGS)
+
+
+def test_a_niche_that_is_its_own_world_gets_trees_of_its_own(rows):
+    """In one niche the hooks work the other way round; in the others nothing is special."""
+    own = ad_rows(seed=9, ads=500, days=40)
+    niches = sorted(set(own["niche"]))
+    special = (own["niche"] == niches[0]).to_numpy()
+    first = (own["hook_type"] == sorted(set(own["hook_type"]))[0]).to_numpy()
+    rate = np.where(special, np.where(first, 0.002, 0.03), np.where(first, 0.03, 0.002))
+    own["impressions"] = 4000
+    own["clicks"] = np.random.default_rng(2).binomial(own["impressions"], rate)
+    features = build_ad_features(own)
+    parent = train_ctr(features, quick_settings(niche=replace(SETTINGS.niche, min_clicks=10**9)))
+    assert not parent.model.niches.boosters_
+    weak = replace(
+        parent.model,
+        members=parent.model.members[:1],
+        weights={parent.model.members[0].name: 0.2, "constant": 0.8},
+    )
+    found = train_niches(Rival(weak, 3, None), features, SETTINGS)
+    assert found.training is not None, found.reason
+    assert niches[0] in found.training.model.niches.boosters_
+    unseen = features.X.head(5).assign(niche="a new one")
+    assert (found.training.model.predict(unseen) == weak.predict(unseen)).all()
+
+
+def test_without_niches_there_is_nothing_to_grow():
+    features = build_ad_features(export_rows())
+    parent = Rival(train_ctr(features, SETTINGS).model, 1, None)
+    with pytest.raises(ContinuationRefused, match="knows no niches"):
+        train_niches(parent, features, SETTINGS)
