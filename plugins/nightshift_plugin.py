@@ -1,5 +1,5 @@
-"""What Nightshift shows inside Airflow's own pages: costs, cache and batches of language-model work, and the
-way to MLflow and, on a laptop, to the Slack inbox.
+"""What Nightshift shows inside Airflow's own pages: costs, cache and batches of language-model work, models
+and their promotions, and the way to MLflow and, on a laptop, to the Slack inbox.
 
 Airflow executes every file of this folder under its bare name; `.airflowignore` keeps the package
 `nightshift` out of that, so this file is the only one it finds.
@@ -20,6 +20,14 @@ SAVINGS = {
     "destination": "nav",
     "category": "browse",
     "url_route": "language-models",
+}
+
+MODELS = {
+    "name": "Models",
+    "href": f"{PREFIX}/models",
+    "destination": "nav",
+    "category": "browse",
+    "url_route": "models",
 }
 
 
@@ -43,7 +51,13 @@ class NightshiftPlugin(AirflowPlugin):
 
     name = "nightshift"
     fastapi_apps = [  # noqa: RUF012 - Airflow's own form
-        {"app": LazyApp("nightshift.pages.app:create_app"), "url_prefix": PREFIX, "name": "Nightshift pages"}
+        # First, for the one below answers to everything under its prefix, and asks for a login.
+        {
+            "app": LazyApp("nightshift.pages.webhook:create_app"),
+            "url_prefix": f"{PREFIX}/mlflow",
+            "name": "Nightshift for MLflow",
+        },
+        {"app": LazyApp("nightshift.pages.app:create_app"), "url_prefix": PREFIX, "name": "Nightshift pages"},
     ]
-    external_views = [SAVINGS, *_links()]  # noqa: RUF012
+    external_views = [SAVINGS, MODELS, *_links()]  # noqa: RUF012
     operator_extra_links = [NightBatchesLink()]  # noqa: RUF012

@@ -7,6 +7,7 @@ from pydantic import model_validator
 
 from include.config.ctr import CtrThresholds
 from include.config.llm import LlmThresholds, Price
+from include.config.predictions import ExperimentThresholds, PredictionThresholds
 from include.config.promotion import PromotionThresholds
 from include.config.section import PositiveFloat, PositiveInt, Section, Share
 from include.config.serving import ServingThresholds
@@ -97,6 +98,8 @@ class Thresholds(Section):
     ctr: CtrThresholds
     drift: DriftThresholds
     promotion: PromotionThresholds
+    predictions: PredictionThresholds
+    experiments: ExperimentThresholds
     alerts: AlertThresholds
     nightly: NightlyThresholds
     simulator: SimulatorDefaults

@@ -13,6 +13,7 @@ class PromotionThresholds(Section):
     # Shorter than the week after which Airflow ends a run of promote_model.
     approval_hours: Annotated[int, Field(gt=0, le=144)]
     automatic: tuple[str, ...]
+    approvers: tuple[str, ...]
     roll_back_pause_minutes: PositiveInt
     told_hours: PositiveInt
     webhook_tolerance_s: PositiveInt

@@ -22,6 +22,9 @@ def stack_environment(settings: StackSettings, secrets: dict[str, str]) -> dict[
         "NIGHTSHIFT_SANDBOX_URL": settings.url("sandbox"),
         "NIGHTSHIFT_SANDBOX_KEY": secrets["sandbox_key"],
         "NIGHTSHIFT_API_KEYS": json.dumps({"*": secrets["api_key"]}),
+        # Where MLflow tells Airflow that an alias moved, and what it signs that with.
+        "NIGHTSHIFT_MLFLOW_WEBHOOK_URL": f"{settings.url('airflow')}/nightshift/mlflow/webhook",
+        "NIGHTSHIFT_MLFLOW_WEBHOOK_SECRET": secrets["mlflow_webhook_secret"],
         "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}",
         "PYTHONUNBUFFERED": "1",
         "DO_NOT_TRACK": "1",
@@ -99,6 +102,11 @@ def mlflow_environment(settings: StackSettings, secrets: dict[str, str]) -> dict
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        # Webhooks go to Airflow, which is on loopback here, and without TLS.
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "https,http",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        # Without it each process makes a key of its own, and cannot read what another wrote.
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": secrets["mlflow_webhook_fernet_key"],
     }
 
 

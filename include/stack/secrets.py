@@ -23,6 +23,8 @@ SECRETS = {
     "sandbox_key": "NIGHTSHIFT_SANDBOX_KEY",
     "mlflow_secret_key": "NIGHTSHIFT_MLFLOW_SECRET_KEY",
     "api_key": "NIGHTSHIFT_API_KEY",
+    "mlflow_webhook_secret": "NIGHTSHIFT_MLFLOW_WEBHOOK_SECRET",
+    "mlflow_webhook_fernet_key": "NIGHTSHIFT_MLFLOW_WEBHOOK_FERNET_KEY",
 }
 
 
@@ -54,7 +56,7 @@ def load_or_make_secrets(path: Path, environ: Mapping[str, str] = os.environ) ->
 
 
 def _new(name: str) -> str:
-    return Fernet.generate_key().decode() if name == "airflow_fernet_key" else secrets.token_urlsafe(24)
+    return Fernet.generate_key().decode() if name.endswith("fernet_key") else secrets.token_urlsafe(24)
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -98,6 +98,11 @@ def _champion(metrics: Mapping[str, float]) -> str:
         f"On {metrics['rows_vs_champion']:,.0f} rows that neither it nor the champion had learnt from it "
         f"saves {metrics['skill_vs_champion']:.2%} of the champion's log loss "
         f"({metrics['skill_vs_champion_low']:.2%} to {metrics['skill_vs_champion_high']:.2%})."
+        + (
+            ""
+            if metrics.get("champion_is_older")
+            else " The champion had learnt from later days than the one judged here; an experiment is fair."
+        )
     )
 
 

@@ -38,6 +38,8 @@ def load_predictor(tracking_uri: str, model_uri: str) -> PyFuncModel:
 def load_ctr_model(tracking_uri: str, model_uri: str) -> CtrModel:
     """The CTR model itself, to be compared with or gone on from.
 
+    Sets MLflow's address for the whole process, as `load_predictor` does.
+
     Raises:
         RegistryUnavailable, RegistryRefused: as MLflow answered.
         ModelFilesInvalid: it was written by another form of this code.
@@ -49,7 +51,7 @@ def load_ctr_model(tracking_uri: str, model_uri: str) -> CtrModel:
 
 
 def fetch_bundle(tracking_uri: str, model_uri: str) -> bytes:
-    """The ONNX bundle of a version.
+    """The ONNX bundle of a version. Sets MLflow's address for the whole process, as `load_predictor` does.
 
     Raises:
         RegistryUnavailable, RegistryRefused: as MLflow answered.
@@ -59,13 +61,11 @@ def fetch_bundle(tracking_uri: str, model_uri: str) -> bytes:
 
 
 def _fetched(tracking_uri: str, artifact_uri: str, folder: str) -> Path:
+    import mlflow
     from mlflow.artifacts import download_artifacts
 
+    # Addresses given as arguments are not passed on to where a version's files are looked up.
+    mlflow.set_tracking_uri(tracking_uri)
+    mlflow.set_registry_uri(tracking_uri)
     with registry_errors(f"fetch {artifact_uri}"):
-        found = download_artifacts(
-            artifact_uri=artifact_uri,
-            dst_path=folder,
-            tracking_uri=tracking_uri,
-            registry_uri=tracking_uri,
-        )
-        return Path(found)
+        return Path(download_artifacts(artifact_uri=artifact_uri, dst_path=folder))

@@ -7,10 +7,7 @@ from urllib.parse import quote
 
 def run_url(dag_id: str, run_id: str) -> str:
     """The page of one run in Airflow, as people reach it."""
-    from airflow.sdk.configuration import conf
-
-    base = conf.get("api", "base_url", fallback="http://localhost:8080").rstrip("/")
-    return f"{base}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
+    return f"{_base()}/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
 
 
 def model_version_url(model_name: str, version: int) -> str | None:
@@ -24,3 +21,31 @@ def model_version_url(model_name: str, version: int) -> str | None:
     except AirflowNotFoundException:
         return None
     return f"{base.rstrip('/')}/#/models/{quote(model_name, safe='')}/versions/{version}" if base else None
+
+
+def task_answer_url(dag_id: str, run_id: str, task_id: str) -> str:
+    """Where a person answers a task that waits for one."""
+    return f"{run_url(dag_id, run_id)}/tasks/{quote(task_id, safe='')}/required_actions"
+
+
+def dag_url(dag_id: str) -> str:
+    """The page of a DAG, with its trigger button."""
+    return f"{_base()}/dags/{quote(dag_id, safe='')}"
+
+
+def models_url() -> str:
+    """Nightshift's own page about models and their aliases."""
+    from nightshift.pages.links import PREFIX
+
+    return f"{_base()}{PREFIX}/models"
+
+
+def promotion_url(promotion_id: int) -> str:
+    """Nightshift's own page with the evidence of a promotion."""
+    return f"{models_url()}/promotions/{promotion_id}"
+
+
+def _base() -> str:
+    from airflow.sdk.configuration import conf
+
+    return str(conf.get("api", "base_url", fallback="http://localhost:8080")).rstrip("/")

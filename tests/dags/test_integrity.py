@@ -15,75 +15,20 @@ from nightshift.dag_catalog import load_dags, started_by, when
 from tests.benchmarks.bench_dags import MOST, measure_imports
 from tests.dags import rules
 from tests.dags.lonely_import import import_alone
+from tests.dags.timetable import (
+    ALIAS_MOVED,
+    CHAMPION_MOVED,
+    NOT_OF_THE_NIGHT,
+    PARAMS,
+    PROMOTION_WANTED,
+    RESULTS,
+    RETRAIN_WANTED,
+    SCHEDULES,
+    TOPOLOGY,
+)
 
 FOLDER = REPOSITORY / "dags"
 FILES = sorted(FOLDER.glob("*.py"))
-RETRAIN_WANTED = "nightshift://models/ctr/retrain_wanted"
-RESULTS = "nightshift://llm/results"
-
-SCHEDULES = {
-    "meta_insights_etl": "every day at 01:00 UTC",
-    "nightly_batch_api": "every day at 02:00 UTC",
-    "train_ctr_model": f"Sundays at 04:00 UTC, and on `{RETRAIN_WANTED}`",
-    "drift_report": "every day at 05:00 UTC",
-    "weekly_learning_report": "Sundays at 09:00 UTC",
-    "warm_caches": f"every day at 05:30 UTC, and on `{RESULTS}`",
-    "housekeeping": "every day at 06:30 UTC",
-}
-
-TOPOLOGY = {
-    "meta_insights_etl": {
-        "choose_window": {"load_accounts", "report"},
-        "list_accounts": {"load_accounts"},
-        "load_accounts": {"report"},
-        "report": set(),
-    },
-    "nightly_batch_api": {
-        "queue_unscored_creatives": {"queue_questions_of_tomorrow"},
-        "queue_questions_of_tomorrow": {"submit_batches"},
-        "submit_batches": {"wait_for_batches", "collect_results"},
-        "wait_for_batches": {"collect_results"},
-        "collect_results": {"report"},
-        "report": set(),
-    },
-    "train_ctr_model": {
-        "choose_window": {"train_and_register"},
-        "train_and_register": {"report"},
-        "report": set(),
-    },
-    "drift_report": {
-        "assess": {"decide", "no_action", "alert", "retrain", "report"},
-        "decide": {"no_action", "alert", "retrain"},
-        "no_action": {"report"},
-        "alert": {"report"},
-        "retrain": {"report"},
-        "report": set(),
-    },
-    "warm_caches": {
-        "keep_answers": {"ask_what_is_missing", "report"},
-        "ask_what_is_missing": {"report"},
-        "report": set(),
-    },
-    "housekeeping": {
-        "keep_house": {"report"},
-        "report": set(),
-    },
-    "weekly_learning_report": {
-        "gather": {"post", "report"},
-        "post": {"report"},
-        "report": set(),
-    },
-}
-
-PARAMS = {
-    "meta_insights_etl": {"day"},
-    "nightly_batch_api": {"day", "limit"},
-    "train_ctr_model": {"day", "scope", "reason", "mode"},
-    "drift_report": {"day", "scope"},
-    "weekly_learning_report": {"day", "scope"},
-    "warm_caches": {"day"},
-    "housekeeping": {"day", "dry_run"},
-}
 
 # Packages of vendors and of science: a DAG file does not name them, not even inside a task.
 VENDORS = {
@@ -120,7 +65,7 @@ def test_there_are_exactly_these_dags_one_a_file_of_its_name(dags: dict[str, Any
     assert set(dags) == set(TOPOLOGY)
     assert {file.stem for file in FILES} == set(TOPOLOGY)
     assert {Path(dag.fileloc).stem: dag_id for dag_id, dag in dags.items()} == {name: name for name in dags}
-    assert set(DAGS_OF_THE_NIGHT) == set(TOPOLOGY)
+    assert set(DAGS_OF_THE_NIGHT) == set(TOPOLOGY) - NOT_OF_THE_NIGHT
 
 
 def test_the_tasks_and_their_order_are_exactly_these(dags: dict[str, Any]) -> None:
@@ -169,7 +114,9 @@ def test_it_names_no_vendor(file: Path) -> None:
 def test_assets_hold_all_dags_together_and_every_one_read_is_written(dags: dict[str, Any]) -> None:
     assert list(rules.asset_graph(dags)) == []
     assert started_by(dags["train_ctr_model"]) == {RETRAIN_WANTED}
-    assert started_by(dags["warm_caches"]) == {RESULTS}
+    assert started_by(dags["warm_caches"]) == {RESULTS, CHAMPION_MOVED}
+    assert started_by(dags["promote_model"]) == {PROMOTION_WANTED}
+    assert started_by(dags["watch_registry"]) == {ALIAS_MOVED}
 
 
 def test_importing_takes_hardly_longer_than_an_empty_dag() -> None:

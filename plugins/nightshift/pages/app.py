@@ -1,4 +1,4 @@
-"""The pages about language-model work: what it costs and saves, what the cache answers, how far batches are.
+"""Nightshift's pages: what language-model work costs and saves, how far batches are, who is champion.
 
 Read only, and for people who are logged in to Airflow. The pages run no script: Airflow shows them in a frame
 that allows little, and what they show was partly written by others.
@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from include.config import thresholds
 from include.llm.overview import batches_page, savings_page
 from nightshift.pages import shapes
+from nightshift.pages.models import model_pages
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -47,9 +48,9 @@ def create_app() -> FastAPI:
     pages = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True)
     pages.filters |= {name: getattr(shapes, name) for name in shapes.__all__}
 
-    def page(name: str, **values: Any) -> Response:
+    def page(name: str, *, status: int = 200, **values: Any) -> Response:
         html = pages.get_template(name).render(now=datetime.now(UTC), **values)
-        return HTMLResponse(html, headers=HEADERS)
+        return HTMLResponse(html, status, headers=HEADERS)
 
     @app.exception_handler(SQLAlchemyError)
     def database_away(request: Request, error: Exception) -> Response:
@@ -66,6 +67,7 @@ def create_app() -> FastAPI:
     def batches(day: date | None = None) -> Response:
         return page("batches.html", it=batches_page(_engine(), day or datetime.now(UTC).date()))
 
+    app.include_router(model_pages(page, lambda: _engine()))
     return app
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-__all__ = ["ago", "duration", "rate", "share", "usd"]
+__all__ = ["ago", "duration", "figure", "rate", "share", "usd"]
 
 
 def usd(amount: Decimal | float) -> str:
@@ -36,6 +36,17 @@ def rate(value: float | None) -> str:
     ('0.73 %', '–')
     """
     return "–" if value is None else f"{100 * value:.2f} %"
+
+
+def figure(value: float | None) -> str:
+    """A figure of a model with five digits, a dash where there is none.
+
+    >>> figure(0.0312345678), figure(1200), figure(None)
+    ('0.031235', '1,200', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 100 else f"{value:.5g}"
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,128 @@
+"""What the DAGs of this repository are to be: when they run, their tasks in order, their params."""
+
+from __future__ import annotations
+
+RETRAIN_WANTED = "nightshift://models/ctr/retrain_wanted"
+RESULTS = "nightshift://llm/results"
+PROMOTION_WANTED = "nightshift://models/promotion_wanted"
+ALIAS_MOVED = "nightshift://models/alias_moved"
+CHAMPION_MOVED = "nightshift://models/champion_moved"
+CTR_MODEL = "nightshift://models/ctr"
+
+# How a question about a promotion can end.
+ENDS = {"promote", "reject", "time_out"}
+
+# Started by people and by what happens to models, not by the night.
+NOT_OF_THE_NIGHT = {"promote_model", "roll_back_model", "watch_registry"}
+
+SCHEDULES = {
+    "meta_insights_etl": "every day at 01:00 UTC",
+    "nightly_batch_api": "every day at 02:00 UTC",
+    "train_ctr_model": f"Sundays at 04:00 UTC, and on `{RETRAIN_WANTED}`",
+    "drift_report": "every day at 05:00 UTC",
+    "weekly_learning_report": "Sundays at 09:00 UTC",
+    "warm_caches": f"every day at 05:30 UTC, and on `{RESULTS}`, `{CHAMPION_MOVED}`",
+    "evaluate_experiment": f"every day at 06:00 UTC, and on `{CTR_MODEL}`",
+    "housekeeping": "every day at 06:30 UTC",
+    "promote_model": f"on `{PROMOTION_WANTED}`",
+    "roll_back_model": "by hand",
+    "watch_registry": f"cron `*/15 * * * *` UTC, and on `{ALIAS_MOVED}`",
+}
+
+TOPOLOGY = {
+    "meta_insights_etl": {
+        "choose_window": {"load_accounts", "report"},
+        "list_accounts": {"load_accounts"},
+        "load_accounts": {"report"},
+        "report": set(),
+    },
+    "nightly_batch_api": {
+        "queue_unscored_creatives": {"queue_questions_of_tomorrow"},
+        "queue_questions_of_tomorrow": {"submit_batches"},
+        "submit_batches": {"wait_for_batches", "collect_results"},
+        "wait_for_batches": {"collect_results"},
+        "collect_results": {"report"},
+        "report": set(),
+    },
+    "train_ctr_model": {
+        "choose_window": {"train_and_register"},
+        "train_and_register": {"report"},
+        "report": set(),
+    },
+    "drift_report": {
+        "assess": {"decide", "no_action", "alert", "retrain", "report"},
+        "decide": {"no_action", "alert", "retrain"},
+        "no_action": {"report"},
+        "alert": {"report"},
+        "retrain": {"report"},
+        "report": set(),
+    },
+    "warm_caches": {
+        "keep_answers": {"ask_what_is_missing", "report"},
+        "ask_what_is_missing": {"report"},
+        "compute_predictions": {"report"},
+        "report": set(),
+    },
+    "evaluate_experiment": {
+        "evaluate": {"tell", "is_anything_better", "ask_for_promotion", "report"},
+        "tell": {"report"},
+        "is_anything_better": {"ask_for_promotion"},
+        "ask_for_promotion": {"report"},
+        "report": set(),
+    },
+    "housekeeping": {
+        "keep_house": {"report"},
+        "trim_predictions": {"report"},
+        "report": set(),
+    },
+    "promote_model": {
+        "gather_evidence": {
+            "choose_path",
+            "ask_a_person",
+            "promote_automatically",
+            "put_off",
+            "report",
+            *ENDS,
+        },
+        "choose_path": {"ask_a_person", "promote_automatically", "put_off"},
+        "ask_a_person": {"act_on_answer", *ENDS},
+        "act_on_answer": ENDS,
+        "promote": {"report"},
+        "promote_automatically": {"report"},
+        "reject": {"report"},
+        "time_out": {"report"},
+        "put_off": {"report"},
+        "report": set(),
+    },
+    "roll_back_model": {
+        "roll_back": {"report"},
+        "report": set(),
+    },
+    "watch_registry": {
+        "look": {"tell", "has_a_champion_moved", "announce", "report"},
+        "tell": {"report"},
+        "has_a_champion_moved": {"announce"},
+        "announce": {"report"},
+        "keep_webhook": {"report"},
+        "report": set(),
+    },
+    "weekly_learning_report": {
+        "gather": {"post", "report"},
+        "post": {"report"},
+        "report": set(),
+    },
+}
+
+PARAMS = {
+    "meta_insights_etl": {"day"},
+    "nightly_batch_api": {"day", "limit"},
+    "train_ctr_model": {"day", "scope", "reason", "mode"},
+    "drift_report": {"day", "scope"},
+    "weekly_learning_report": {"day", "scope"},
+    "warm_caches": {"day"},
+    "evaluate_experiment": {"day"},
+    "housekeeping": {"day", "dry_run"},
+    "promote_model": {"day", "model", "version", "reason"},
+    "roll_back_model": {"day", "model", "champion", "reason"},
+    "watch_registry": {"day"},
+}
