@@ -2,10 +2,11 @@
 
 ## What
 Answers, failed requests, batches, damaged lines and night reports older than `llm.keep` says are removed;
-what they cost stays on the bill much longer. In the cache, answers whose time is over go, then those that
-save least for their size where a limit is exceeded; old lookups become daily sums. Then every namespace that
-saw enough learns anew when another question's answer will do (its promise about wrong answers is in
-`docs/llm_cache.md`), and one that was shut because checks came back wrong opens again if it now can.
+what they cost stays on the bill much longer. The log of predictions is kept for `predictions.keep_days`.
+In the cache, answers whose time is over go, then those that save least for their size where a limit is
+exceeded; old lookups become daily sums. Then every namespace that saw enough learns anew when another
+question's answer will do (its promise about wrong answers is in `docs/llm_cache.md`), and one that was shut
+because checks came back wrong opens again if it now can.
 With `dry_run` it only counts. Everything happens in pages and is safe to repeat at any time.
 
 ## When it fails
@@ -54,10 +55,22 @@ def housekeeping() -> None:
         return keep_house(nightshift_engine(), thresholds(), day, dry_run=params["dry_run"]).as_counts()
 
     @task
-    def report(done: dict[str, Any]) -> dict[str, Any]:
-        return done
+    def trim_predictions(params: dict[str, Any], dag_run: Any) -> int:
+        from datetime import UTC, datetime, time, timedelta
 
-    report(keep_house())
+        from include.config import thresholds
+        from include.db.predictions import delete_predictions
+        from nightshift.connections import nightshift_engine
+
+        day = run_day(params, dag_run) - timedelta(days=thresholds().predictions.keep_days)
+        before = datetime.combine(day, time(), UTC)
+        return delete_predictions(nightshift_engine(), before, dry_run=params["dry_run"])
+
+    @task
+    def report(done: dict[str, Any], predictions: int) -> dict[str, Any]:
+        return {**done, "predictions": predictions}
+
+    report(keep_house(), trim_predictions())
 
 
 housekeeping()

@@ -58,6 +58,7 @@ from nightshift.scope import SCOPE_PARAM
         ),
         "mode": Param(
             "full",
+            type="string",
             enum=["full", "incremental", "niche"],
             title="Mode",
             description="full: anew; incremental: go on from the champion; niche: only the niches' own trees",

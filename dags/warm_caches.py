@@ -1,4 +1,4 @@
-"""Fills the semantic cache before the day begins, so that most of what applications ask is answered at once.
+"""Fills the caches before the day begins, so that most of what applications ask is answered at once.
 
 ## What
 First everything that the nights' batches answered goes into the cache: the same question asked live the next
@@ -6,14 +6,18 @@ day costs nothing. Then the questions that the coming day will probably ask are 
 the last weeks (a score for every creative that spends, the type of every hook in use, what the AI council
 says of the strongest hooks for each persona); most of them were answered by `nightly_batch_api` at half the
 price, and what is still missing is asked live, dearest and likeliest first, within `llm.warm.budget_usd`.
-Runs when batch results land, and at 05:30 whether they did or not. Running it again asks only what is still
-missing.
+Click rates that will probably be asked (the strongest hook templates for each persona, frequent creative DNA,
+past winners) are computed for champion and challenger and put into Redis for 24 hours.
+Runs when batch results land, when another version becomes champion, and at 05:30 whether they did or not.
+Running it again asks only what is still missing.
 
 ## When it fails
 - *CacheUnavailable*: the database was slow or away. Retried by itself; what was kept stays kept.
 - *EmbedderUnavailable*: the package with the embedding model is missing from the worker's image, or
   `llm.cache.embedder` is `openai` and connection `openai_default` is not set.
 - *PriceUnknown*: add the model to `prices` in `include/config/thresholds.yaml`.
+- *RedisUnavailable*, *RegistryUnavailable*: retried by themselves; the prediction service computes what it
+  does not find.
 - Questions a model did not answer do not fail the run: `report` counts them, and they are asked when somebody
   asks them.
 
@@ -28,15 +32,15 @@ from typing import Any
 
 from airflow.sdk import AssetOrTimeSchedule, dag, task
 
-from nightshift.assets import ADS_PERFORMANCE, LLM_CACHE, LLM_RESULTS
+from nightshift.assets import ADS_PERFORMANCE, CHAMPION_MOVED, CTR_MODEL, LLM_CACHE, LLM_RESULTS
 from nightshift.policy import every, house
 from nightshift.run_day import DAY_PARAM, run_day
 
 
 @dag(
     **house(
-        schedule=AssetOrTimeSchedule(timetable=every("30 5 * * *"), assets=[LLM_RESULTS]),
-        tags=["llm", "nightly"],
+        schedule=AssetOrTimeSchedule(timetable=every("30 5 * * *"), assets=LLM_RESULTS | CHAMPION_MOVED),
+        tags=["llm", "models", "nightly"],
         dagrun_timeout=timedelta(hours=2),
     ),
     doc_md=__doc__,
@@ -65,18 +69,30 @@ def warm_caches() -> None:
         with semantic_cache(engine) as cache, live_models(engine) as models:
             return ask_missing(engine, cache, models, day, thresholds()).as_counts()
 
+    @task(inlets=[CTR_MODEL])
+    def compute_predictions(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
+        from nightshift.connections import mlflow_tracking_uri, nightshift_engine
+        from nightshift.warm_predictions import compute_predictions
+
+        return compute_predictions(
+            engine=nightshift_engine(), tracking_uri=mlflow_tracking_uri(), day=run_day(params, dag_run)
+        )
+
     @task
-    def report(kept: dict[str, int], asked: dict[str, Any]) -> dict[str, Any]:
+    def report(kept: dict[str, int], asked: dict[str, Any], predicted: dict[str, Any]) -> dict[str, Any]:
         return {
             **asked,
             "kept": kept["kept"],
-            "summary": f"{kept['kept']:,} answers of the nights kept; {asked['summary']}",
+            "predictions": predicted["written"],
+            "summary": (
+                f"{kept['kept']:,} answers of the nights kept; {asked['summary']}; {predicted['summary']}"
+            ),
         }
 
     kept = keep_answers()
     asked = ask_what_is_missing()
     kept >> asked
-    report(kept, asked)
+    report(kept, asked, compute_predictions())
 
 
 warm_caches()

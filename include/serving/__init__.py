@@ -5,6 +5,7 @@ body is taken in, with the keys of `keys.py`; `errors.py` words every refusal.
 - language-model requests for tonight: `llm_routes.py` (routes), `llm_bodies.py` (what may be asked and what
   is answered), `llm_questions.py` (turns it into requests of the queue, or says what is wrong), `schemas.py`
   (JSON schemas that strangers send)
+- click rates of ads, and experiments on them: `predictions/`
 - `python -m include.serving` serves it
 """
 

@@ -4,7 +4,8 @@ A further subject is one more `Subject` in `__main__.py`; nothing here changes.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter, FastAPI
@@ -30,21 +31,35 @@ class Subject:
     """What the service offers about one thing.
 
     Attributes:
-        router: its routes, under `/api/`.
+        routers: its routes, under `/api/` or, for what no caller asks, beside it.
         needs: what must answer before it can; each raises when it does not.
+        start, stop: called when the service begins and when it ends.
     """
 
-    router: APIRouter
+    routers: Sequence[APIRouter]
     needs: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    start: Callable[[], None] = lambda: None
+    stop: Callable[[], Awaitable[None]] | None = None
 
 
 def create_app(keys: ApiKeys, subjects: Sequence[Subject], settings: Thresholds) -> FastAPI:
     """The service as an ASGI application."""
-    app = FastAPI(title="Nightshift", description=DESCRIPTION, version="1", redoc_url=None)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        for subject in subjects:
+            subject.start()
+        yield
+        for subject in subjects:
+            if subject.stop is not None:
+                await subject.stop()
+
+    app = FastAPI(title="Nightshift", description=DESCRIPTION, version="1", redoc_url=None, lifespan=lifespan)
     app.add_middleware(Door, keys=keys, limits=settings.serving)
     add_handlers(app)
     for subject in subjects:
-        app.include_router(subject.router)
+        for router in subject.routers:
+            app.include_router(router)
     needs = {name: check for subject in subjects for name, check in subject.needs.items()}
 
     @app.get("/healthz", tags=["health"], summary="Whether the process lives")
@@ -66,7 +81,7 @@ def llm_subject(engine: Engine, settings: Thresholds) -> Subject:
         with engine.connect() as conn:
             conn.execute(text("SELECT FROM llm.llm_request LIMIT 1"))
 
-    return Subject(llm_router(engine, settings), {"database": database})
+    return Subject([llm_router(engine, settings)], {"database": database})
 
 
 def _state(name: str, check: Callable[[], None]) -> str:

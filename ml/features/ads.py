@@ -22,7 +22,7 @@ FEATURE_SET = "ads-1"
 
 # Rates of earlier days are pulled towards the level above (ad -> account -> everyone) as if this many
 # clicks had been seen at that level's rate.
-_PSEUDO_CLICKS = 5.0
+PSEUDO_CLICKS = 5.0
 
 # How far lags look back. Rows this many days before the first wanted day make its lags complete.
 LAG_DAYS = 28
@@ -200,13 +200,13 @@ def _of_the_past(rows: pd.DataFrame, dates: np.ndarray) -> dict[str, pd.Series]:
     all_clicks, all_impressions = earlier(everyone, LAG_DAYS)
     # Half a click and one impression keep the rate of a first clickless day above zero.
     overall = np.where(all_impressions > 0, (all_clicks + 0.5) / (all_impressions + 1.0), np.nan)
-    of_account = shrunk_rate(*earlier(account, LAG_DAYS), overall, _PSEUDO_CLICKS)
+    of_account = shrunk_rate(*earlier(account, LAG_DAYS), overall, PSEUDO_CLICKS)
     week_clicks, week_impressions = earlier(ad, 7)
     known = {
         "weekday": pd.Series(pd.to_datetime(dates).day_name(), index=index),
         "account_ctr_lag28": of_account,
-        "ad_ctr_lag28": shrunk_rate(*earlier(ad, LAG_DAYS), of_account, _PSEUDO_CLICKS),
-        "ad_ctr_lag7": shrunk_rate(week_clicks, week_impressions, of_account, _PSEUDO_CLICKS),
+        "ad_ctr_lag28": shrunk_rate(*earlier(ad, LAG_DAYS), of_account, PSEUDO_CLICKS),
+        "ad_ctr_lag7": shrunk_rate(week_clicks, week_impressions, of_account, PSEUDO_CLICKS),
         "log_impressions_lag7": np.log1p(week_impressions),
     }
     if "launched_on" in rows:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+    from redis import Redis
     from sqlalchemy import Engine
 
     from include.alerts import SlackChannel
@@ -56,6 +57,25 @@ def slack_channel(conn_id: str) -> SlackChannel:
 def mlflow_tracking_uri() -> str:
     """Where MLflow answers, from connection `mlflow_default`."""
     return connection("mlflow_default").host or ""
+
+
+def redis_client() -> Redis | None:
+    """A client of connection `redis_default`, to be closed; None where there is no such connection."""
+    from airflow.sdk.exceptions import AirflowNotFoundException
+    from redis import Redis
+
+    try:
+        found = connection("redis_default")
+    except AirflowNotFoundException:
+        return None
+    return Redis(
+        host=found.host or "localhost",
+        port=found.port or 6379,
+        password=found.password or None,
+        db=int(found.extra_dejson.get("db", 0)),
+        socket_timeout=30,
+        socket_connect_timeout=5,
+    )
 
 
 def batch_vendors() -> BatchVendors:

@@ -314,11 +314,7 @@ def _sentence(training: dict[str, Any]) -> str:
         f"click-rate error {training['mae_pp']:.4g} points, "
         f"normalised entropy {_text(training['normalized_entropy'])}, {better} the average."
         + (f" Note: {training['outcome']}." if training["outcome"] else "")
-        + (
-            f" It fails its gates: {training['gates']}."
-            if training["gates"] not in ("", "passed")
-            else ""
-        )
+        + (f" It fails its gates: {training['gates']}." if training["gates"] not in ("", "passed") else "")
     )
 
 

@@ -157,7 +157,7 @@ def test_the_program_serves_and_without_a_key_says_what_it_lacks(db):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    environment = {**os.environ, "NIGHTSHIFT_API_KEYS": ""}
+    environment = {**os.environ, "NIGHTSHIFT_API_KEYS": "", "AIRFLOW_CONN_MLFLOW_DEFAULT": ""}
     lacking = subprocess.run(
         [*command, port], env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=False
     )

@@ -14,6 +14,7 @@ from ml.ctr import (
 from ml.ctr.encoding import FrameEncoder
 from ml.ctr.evaluation import log_loss_sums
 from ml.ctr.fitting import fit_model
+from ml.ctr.judging import gates_failed
 from ml.ctr.member import EncodedRows, rate_of
 from ml.ctr.model import member_of
 from ml.ctr.training import parted
@@ -68,8 +69,26 @@ def test_what_the_champion_had_learnt_from_does_not_compare_the_two(features, tr
     half_seen = Rival(trained.model, 1, first_test)
     compared = train_ctr(features, SETTINGS, half_seen).metrics
     assert 0 < compared["rows_vs_champion"] < trained.part_rows["test"]
+    assert compared["champion_is_older"] == 0
     all_seen = Rival(trained.model, 1, features.dates.max().astype(object))
     assert "skill_vs_champion" not in train_ctr(features, SETTINGS, all_seen).metrics
+
+
+def test_a_version_that_is_worse_than_an_older_champion_fails_its_gates(features, trained):
+    known = dict(trained.metrics, skill_vs_champion_high=-0.01, rows_vs_champion=500.0)
+    assert gates_failed(known, SETTINGS.gates, is_constant=False) == ()
+    (why,) = gates_failed(known | {"champion_is_older": 1.0}, SETTINGS.gates, is_constant=False)
+    assert "worse than the champion with confidence" in why
+
+
+def test_each_gate_says_what_it_found_and_what_it_wanted(trained):
+    def failed(**changes):
+        return " ".join(gates_failed(trained.metrics | changes, SETTINGS.gates, is_constant=False))
+
+    assert "calibration error 0.700 points is above 0.5" in failed(calibration_error_pp=0.7)
+    assert "not between 0.8 and 1.25" in failed(predicted_actual_ratio=1.4)
+    assert "is not below 1" in failed(normalized_entropy=1.01)
+    assert "not better than one rate" in failed(skill_vs_constant_low=-0.001)
 
 
 def test_a_model_of_a_dateless_export_is_split_by_ad_and_beats_the_constant():

@@ -1,0 +1,106 @@
+"""What the models look at and callers cannot know: the past of the account and of the ad.
+
+Training rows carry what the account and the ad did in the days before. A row without it would be another kind
+of row than those the model learnt from. So the service fills it in, by the formulas of `ml.features`; what
+the caller sends goes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine
+
+from include.db import predictions
+from ml.features.ads import PSEUDO_CLICKS
+from ml.features.lags import shrunk_rate
+
+
+@dataclass(frozen=True)
+class KnownPast:
+    """What is known of accounts and ads, as columns of the feature set.
+
+    Attributes:
+        accounts: account -> niche and account_ctr_lag28.
+        ads: account and ad -> columns of its own past.
+        launched: account and ad -> the day it began.
+        until: the last day that is known.
+    """
+
+    accounts: Mapping[str, Mapping[str, Any]]
+    ads: Mapping[tuple[str, str], Mapping[str, Any]]
+    launched: Mapping[tuple[str, str], date]
+    until: date | None
+
+    def filled(
+        self, row: Mapping[str, Any], account_id: str, ad_id: str | None, about_day: date | None
+    ) -> dict[str, Any]:
+        """`row` with what it lacks.
+
+        An ad that is not known, or not named, is a new one: nothing shown yet, and its account's rate is what
+        can be expected of it.
+        """
+        account = self.accounts.get(account_id, {})
+        known: dict[str, Any] = {"account_id": account_id, **account}
+        past = self.ads.get((account_id, ad_id)) if ad_id else None
+        if past is not None and ad_id:
+            known |= past
+            launched = self.launched.get((account_id, ad_id))
+            day = about_day or self.until
+            if launched and day:
+                known["ad_age_days"] = float(max((day - launched).days, 0))
+        elif account:
+            rate = account["account_ctr_lag28"]
+            known |= {"ad_ctr_lag28": rate, "ad_ctr_lag7": rate, "log_impressions_lag7": 0.0}
+            known["ad_age_days"] = 0.0
+        if about_day:
+            known["weekday"] = about_day.strftime("%A")
+        return {**known, **{name: value for name, value in row.items() if value is not None}}
+
+
+NOTHING_KNOWN = KnownPast({}, {}, {}, None)
+
+
+def read_past(engine: Engine) -> KnownPast:
+    """The newest past there is."""
+    accounts, ads = predictions.account_pasts(engine), predictions.ad_pasts(engine)
+    clicks = sum(each["clicks"] for each in accounts)
+    shown = sum(each["impressions"] for each in accounts)
+    if not shown:
+        return NOTHING_KNOWN
+    overall = (clicks + 0.5) / (shown + 1.0)
+    of_account = {
+        each["account_id"]: _rate(each["clicks"], each["impressions"], overall) for each in accounts
+    }
+    pasts = {}
+    for each in ads:
+        prior = of_account.get(each["account_id"], overall)
+        pasts[each["account_id"], each["ad_id"]] = {
+            "ad_ctr_lag28": _rate(each["clicks28"], each["impressions28"], prior),
+            "ad_ctr_lag7": _rate(each["clicks7"], each["impressions7"], prior),
+            "log_impressions_lag7": float(np.log1p(each["impressions7"])),
+            "frequency_lag1": each["frequency"],
+        }
+    return KnownPast(
+        accounts={
+            each["account_id"]: {
+                **({"niche": each["niche"]} if each["niche"] else {}),
+                "account_ctr_lag28": of_account[each["account_id"]],
+            }
+            for each in accounts
+        },
+        ads=pasts,
+        launched={
+            (each["account_id"], each["ad_id"]): each["launched_on"] for each in ads if each["launched_on"]
+        },
+        until=max((each["until"] for each in ads), default=None),
+    )
+
+
+def _rate(clicks: float, impressions: float, prior: float) -> float:
+    one = np.array([1.0])
+    return float(shrunk_rate(one * clicks, one * impressions, one * prior, PSEUDO_CLICKS)[0])
