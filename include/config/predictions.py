@@ -38,6 +38,7 @@ class ExperimentThresholds(Section):
     """Champion against challenger."""
 
     unit: Literal["account", "request"]
+    metric: Literal["log_loss", "absolute_error"]
     challenger_share: Share
     min_days: PositiveInt
     max_days: PositiveInt

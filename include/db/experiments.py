@@ -169,6 +169,12 @@ def looks_at(engine: Engine, test_id: int) -> list[Look]:
         return [Look(**row) for row in connection.execute(query, {"id": test_id}).mappings()]
 
 
+def last_look(engine: Engine, test_id: int) -> Look | None:
+    """What was seen last of an experiment; None where nobody has looked yet."""
+    looks = looks_at(engine, test_id)
+    return looks[-1] if looks else None
+
+
 def traffic_a_day(engine: Engine, model_name: str, since: date) -> tuple[float, float]:
     """Impressions a day, and clicks per impression, of what was predicted and happened since then.
 

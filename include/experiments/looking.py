@@ -36,7 +36,7 @@ def look_at(engine: Engine, test: AbTest, until: date) -> Verdict:
         until: the last day whose outcomes are known.
     """
     limits = ExperimentThresholds(**test.settings)
-    rows = _with_losses(experiments.outcomes(engine, test, until))
+    rows = _with_losses(experiments.outcomes(engine, test, until), limits.metric)
     before = test.first_day - timedelta(days=1)
     pre = experiments.past_losses(
         engine,
@@ -59,15 +59,19 @@ def look_at(engine: Engine, test: AbTest, until: date) -> Verdict:
     return verdict
 
 
-def _with_losses(rows: pd.DataFrame) -> pd.DataFrame:
-    """Log loss in nats of what was answered and of what the other version would have answered."""
-    counts = (rows["clicks"].to_numpy(float), rows["impressions"].to_numpy(float))
+def _with_losses(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Loss of what was answered and of what the other version would have said, over all impressions."""
+    clicks, shown = rows["clicks"].to_numpy(float), rows["impressions"].to_numpy(float)
+
+    def loss(rates: np.ndarray) -> np.ndarray:
+        if metric == "absolute_error":
+            return np.asarray(np.abs(rates * shown - clicks))
+        return log_loss_sums(rates, clicks, shown)
+
     return rows.assign(
-        loss=log_loss_sums(rows["rate"].to_numpy(float), *counts),
+        loss=loss(rows["rate"].to_numpy(float)),
         other_loss=np.where(
-            rows["other_rate"].notna(),
-            log_loss_sums(rows["other_rate"].fillna(0.5).to_numpy(), *counts),
-            np.nan,
+            rows["other_rate"].notna(), loss(rows["other_rate"].fillna(0.5).to_numpy(float)), np.nan
         ),
     )
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from include.db import promotion as db
+from include.db.experiments import AbTest, Look, experiments_of, last_look
 from include.db.promotion import Move, Promotion
 from ml.registry import CHALLENGER, CHAMPION, PREVIOUS_CHAMPION
 
 MOVES_SHOWN = 40
 PROMOTIONS_SHOWN = 20
+EXPERIMENTS_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,12 @@ class ModelLine:
 
 @dataclass(frozen=True)
 class ModelsPage:
-    """Models by name; promotions, open ones first; moves, newest first."""
+    """Models by name; experiments, newest first, each with what was seen last; promotions, open ones first;
+    moves, newest first.
+    """
 
     models: tuple[ModelLine, ...]
+    experiments: tuple[tuple[AbTest, Look | None], ...]
     promotions: tuple[Promotion, ...]
     moves: tuple[Move, ...]
 
@@ -43,6 +48,9 @@ def models_page(engine: Engine) -> ModelsPage:
                 name, held.get(CHAMPION), held.get(PREVIOUS_CHAMPION), held.get(CHALLENGER), last.get(name)
             )
             for name, held in db.all_aliases(engine).items()
+        ),
+        experiments=tuple(
+            (test, last_look(engine, test.id)) for test in experiments_of(engine, limit=EXPERIMENTS_SHOWN)
         ),
         promotions=tuple(db.promotions(engine, limit=PROMOTIONS_SHOWN)),
         moves=tuple(db.moves(engine, limit=MOVES_SHOWN)),

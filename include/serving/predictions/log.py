@@ -16,13 +16,17 @@ from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from include.config.predictions import PredictionThresholds
 from include.db.predictions import LoggedPrediction, add_predictions
 
 log = logging.getLogger(__name__)
+
+# The database does not answer. COPY is the driver's own, and so are its errors.
+_AWAY = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class PredictionLog:
@@ -77,10 +81,11 @@ class PredictionLog:
             try:
                 for begin in range(0, len(lines), self._limits.log_rows * 10):
                     add_predictions(self._engine, lines[begin : begin + self._limits.log_rows * 10])
-                self._bring_in()
-            except SQLAlchemyError as error:
+            except Exception as error:  # whatever it was, what was taken is not lost
                 log.warning("%d predictions wait in a file (%s)", len(lines), type(error).__name__)
                 self._spool(lines)
+                return
+            self._bring_in()
 
     def close(self) -> None:
         """Write the rest and stop; nothing that was taken is lost."""
@@ -118,9 +123,17 @@ class PredictionLog:
                     lines.append(_line(text))
                 except (ValueError, KeyError, TypeError):
                     broken += 1
-            add_predictions(self._engine, lines)
+            try:
+                add_predictions(self._engine, lines)
+            except _AWAY as error:
+                log.warning("files of predictions wait on (%s)", type(error).__name__)
+                return
+            except Exception as error:
+                # One file that the database will not have must not hold up those after it.
+                log.error("%s is refused (%s); it is kept as .broken", path.name, type(error).__name__)
+                broken += len(lines)
             if broken:
-                log.error("%s holds %d lines that are none; it is kept as .broken", path.name, broken)
+                log.error("%s holds %d lines that did not come in; it is kept", path.name, broken)
                 path.replace(path.with_suffix(".broken"))
             else:
                 path.unlink()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 FAMILY = "ctr"
 CHAMPION, CHALLENGER = "champion", "challenger"
+
+# Versions of a model that stay loaded, so that a roll-back has nothing to fetch.
+_KEPT = 3
 
 log = logging.getLogger(__name__)
 
@@ -187,8 +190,15 @@ class ServedModels:
 
         if not hasattr(self, "_client"):
             self._client = connect(self.tracking_uri)
+        models: list[Any] = []
+        token: str | None = None
         with registry_errors("list the registered models"):
-            models = self._client.search_registered_models(filter_string=f"name LIKE '{FAMILY}%'")
+            while token is None or token:
+                page = self._client.search_registered_models(
+                    filter_string=f"name LIKE '{FAMILY}%'", max_results=1000, page_token=token
+                )
+                models += page
+                token = page.token or ""
         return {
             model.name: {alias: int(number) for alias, number in model.aliases.items()}
             for model in models
@@ -251,8 +261,8 @@ class ServedModels:
             if version is not None
         }
         for name, number in sorted(set(self._loaded) - used):
-            newer = [other for model, other in self._loaded if model == name and other != number]
-            if len(newer) < 3:
+            others = [other for model, other in self._loaded if model == name and other != number]
+            if len(others) < _KEPT:
                 continue
             del self._loaded[name, number]
             self._file(name, number).unlink(missing_ok=True)

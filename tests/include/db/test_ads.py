@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import Engine
 
 from include.db import ads
+from include.simulator import WorldConfig
+from include.simulator.loading import load_world
 
 
 def fill(db: Engine, account_id: str, source: str, days: list[date | None], **changes: Any) -> ads.Merged:
@@ -102,3 +104,18 @@ def test_a_failing_merge_leaves_nothing_behind(db: Engine) -> None:
     with pytest.raises(Exception, match="performance_metric_impressions_check"):
         fill(db, "act_1", "sandbox", DAYS, impressions=-1)
     assert ads.accounts(db) == []
+
+
+def test_placements_are_read_from_the_breakdown_and_add_up(db: Engine) -> None:
+    world = WorldConfig(accounts=2, start=date(2026, 1, 1), days=5)
+    load_world(db, world)
+    cells = ads.read_placements(db, "all", date(2026, 1, 2), date(2026, 1, 4))
+    rows = ads.read_performance(db, "all", date(2026, 1, 2), date(2026, 1, 4))
+    assert cells["impressions"].sum() == rows["impressions"].sum() > 0
+    assert cells["clicks"].sum() == rows["clicks"].sum()
+    assert "instagram, instagram_reels" in set(cells["placement"])
+
+
+def test_rows_without_a_breakdown_have_no_placements(db: Engine) -> None:
+    fill(db, "act_1", "sandbox", DAYS)
+    assert ads.read_placements(db, "all", DAYS[0], DAYS[-1]).empty

@@ -115,6 +115,17 @@ def test_without_any_prediction_nothing_can_be_told(platform, registered, model_
     assert (outcome.event, outcome.decision) == ("looked", "extend")
 
 
+def test_the_absolute_error_can_be_what_is_compared(
+    platform, registered, model_name, add_traffic, first_morning
+):
+    morning(platform, registered, model_name, first_morning, metric="absolute_error")
+    (test,) = experiments.experiments_of(platform, model_name)
+    add_traffic(test, until=DAY, champion_noise=1.0, challenger_noise=0.05)
+    verdict = look_at(platform, test, DAY)
+    # The rates' distance from what happened: a hundredth, where a log loss is a twentieth.
+    assert 0 < verdict.numbers["challenger_loss"] < verdict.numbers["champion_loss"] < 0.03
+
+
 def test_the_same_morning_again_changes_nothing(platform, registered, model_name, add_traffic, first_morning):
     morning(platform, registered, model_name, first_morning)
     (test,) = experiments.experiments_of(platform, model_name)

@@ -2,18 +2,22 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 
 from include.stack.settings import REPOSITORY
+from ml.ctr.bundle_runtime import Bundle
 from ml.registry import (
     CHALLENGER,
     CHAMPION,
     RegistryRefused,
     champion,
+    fetch_bundle,
     find_registered,
+    load_ctr_model,
     load_predictor,
     register,
     training_key,
@@ -210,3 +214,41 @@ def test_what_mlflow_refuses_is_not_tried_again(client, record_of):
         register(client, record_of("a/b:c"))
     with pytest.raises(MlflowException):
         client.get_registered_model("a/b:c")
+
+
+def test_a_version_that_fails_its_gates_is_kept_without_an_alias(client, name, record_of):
+    register(client, record_of(name))
+    failing = replace(record_of(name, "worse"), failed_gates=("calibration error is too large",))
+    second = register(client, failing)
+    assert (second.version, second.alias) == (2, "")
+    assert second.tags["alias_state"] == "withheld"
+    assert register(client, failing) == second
+    card = client.get_model_version(name, "2").description
+    assert "does **not** pass its gates" in card
+    assert "calibration error is too large" in card
+
+
+def test_the_first_version_is_champion_whatever_its_gates_say(client, name, record_of):
+    first = register(client, replace(record_of(name), failed_gates=("too few clicks",)))
+    assert first.alias == CHAMPION
+
+
+def test_model_and_bundle_come_back_as_they_were(client, mlflow_uri, name, record_of, features):
+    record = record_of(name)
+    version = register(client, record)
+    model = load_ctr_model(mlflow_uri, version.uri)
+    assert (model.predict(features.X) == record.model.predict(features.X)).all()
+    bundle = Bundle(fetch_bundle(mlflow_uri, version.uri))
+    assert np.abs(bundle.predict_frame(features.X) - model.predict(features.X)).max() <= 1e-6
+    assert version.metrics["parity_max_abs"] <= 1e-6
+
+
+def test_members_slices_and_environment_are_written_down(client, name, record_of):
+    version = register(client, record_of(name))
+    kept = {file.path for file in client.list_artifacts(version.run_id)}
+    assert {"slices.json", "environment.json", "calibration.png", "model_card.md"} <= kept
+    card = client.get_model_version(name, "1").description
+    assert "XGBoost (boosted trees)" in card
+    assert "a small neural network" in card
+    assert version.tags["members"]
+    assert version.tags["mode"] == "full"

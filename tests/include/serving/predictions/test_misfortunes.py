@@ -102,6 +102,16 @@ def test_more_lines_than_memory_is_given_go_to_a_file(db, tmp_path):
     assert (count(db), log.spooled) == (11, 0)
 
 
+def test_a_line_that_the_database_refuses_holds_up_nobody(db, tmp_path):
+    log = PredictionLog(db, tmp_path, quick().predictions)
+    log.add([line(arm="nobody's")])
+    log.flush()
+    log.add([line(), line()])
+    log.flush()
+    assert count(db) == 2
+    assert [each.suffix for each in tmp_path.iterdir()] == [".broken"]
+
+
 def test_a_line_that_is_none_is_left_and_the_others_come_in(db, tmp_path):
     log = PredictionLog(db, tmp_path, quick(log_waiting=1).predictions)
     log.add([line(), line()])

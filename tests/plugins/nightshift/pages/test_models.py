@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
+from include.db import experiments
 from include.db import promotion as books
 from include.db.promotion import Action, Decision, NewMove
 from tests.conftest import SETTINGS
@@ -92,6 +94,28 @@ def test_models_moves_and_open_promotions_are_listed(db: Engine, visitor: Any) -
     assert "&lt;i&gt;why&lt;/i&gt;" in page
     assert "waits for an answer" in page
     assert f'href="models/promotions/{number}"' in page
+
+
+def test_experiments_are_listed_with_what_was_seen_last(db: Engine, visitor: Any) -> None:
+    test = experiments.open_experiment(
+        db,
+        model_name="ctr",
+        champion_version=3,
+        challenger_version=4,
+        unit="account",
+        salt="s",
+        settings={"challenger_share": 0.1},
+        smallest_effect="Only a third would be seen.",
+        started_by="a test",
+        first_day=date(2026, 1, 2),
+    )
+    assert "Only a third would be seen." in visitor.get("/nightshift/models").text
+    look = experiments.Look(date(2026, 1, 9), "extend", "Go on <b>please</b>.", {"day": 7.0})
+    experiments.keep_look(db, test.id, look)
+    page = visitor.get("/nightshift/models").text
+    assert "10 % of accounts" in page
+    assert "Go on &lt;b&gt;please&lt;/b&gt;." in page
+    assert "outcomes up to 2026-01-09" in page
 
 
 def test_the_evidence_shows_figures_verdict_drift_and_where_to_answer(db: Engine, visitor: Any) -> None:
