@@ -64,7 +64,12 @@ def housekeeping() -> None:
 
         day = run_day(params, dag_run) - timedelta(days=thresholds().predictions.keep_days)
         before = datetime.combine(day, time(), UTC)
-        return delete_predictions(nightshift_engine(), before, dry_run=params["dry_run"])
+        return delete_predictions(
+            nightshift_engine(),
+            before,
+            page=thresholds().llm.keep.page_rows,
+            dry_run=params["dry_run"],
+        )
 
     @task
     def report(done: dict[str, Any], predictions: int) -> dict[str, Any]:

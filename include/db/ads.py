@@ -251,7 +251,8 @@ def read_placements(engine: Engine, scope: str, since: date, until: date) -> pd.
     query = text("""
         SELECT m.account_id, m.ad_id, m.metric_date,
                concat_ws(', ', cell ->> 'publisher_platform', cell ->> 'platform_position') AS placement,
-               (cell ->> 'impressions')::bigint AS impressions, (cell ->> 'clicks')::bigint AS clicks
+               COALESCE((cell ->> 'impressions')::bigint, 0) AS impressions,
+               COALESCE((cell ->> 'clicks')::bigint, 0) AS clicks
         FROM ads.performance_metric m
         JOIN ads.account a USING (account_id)
         CROSS JOIN LATERAL jsonb_array_elements(

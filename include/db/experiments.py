@@ -138,6 +138,16 @@ def unasked_promotions(engine: Engine) -> list[AbTest]:
     )
 
 
+def lately_moved(engine: Engine) -> list[AbTest]:
+    """Experiments that began or ended in the last two days, oldest first, for whoever did not tell yet."""
+    return _tests(
+        engine,
+        """
+        WHERE GREATEST(started_at, COALESCE(ended_at, started_at)) > now() - interval '2 days' ORDER BY id
+        """,
+    )
+
+
 def experiment_by_id(engine: Engine, test_id: int) -> AbTest | None:
     """One experiment; None where there is none of that id."""
     found = _tests(engine, "WHERE id = :id", id=test_id)
@@ -201,7 +211,8 @@ def traffic_a_day(engine: Engine, model_name: str, since: date) -> tuple[float, 
 def outcomes(engine: Engine, test: AbTest, until: date) -> pd.DataFrame:
     """What an experiment's predictions were followed by, one row a unit, ad and day.
 
-    The first prediction that a unit got for an ad and a day counts: later ones are asked again.
+    The first prediction that a unit got for an ad and a day counts: later ones are asked again. What was
+    asked after the day was over knew the outcome, and does not count.
 
     Returns:
         unit_key, arm, ad (account and ad), about_day, rate, other_rate (NaN where the other arm's version did
@@ -215,6 +226,7 @@ def outcomes(engine: Engine, test: AbTest, until: date) -> pd.DataFrame:
                    unit_key, arm, account_id, ad_id, about_day, rate, other_rate, latency_us
             FROM ml.prediction_log
             WHERE ab_test_id = :id AND ad_id IS NOT NULL AND about_day BETWEEN :first_day AND :until
+              AND predicted_at < about_day + interval '1 day'
             ORDER BY unit_key, account_id, ad_id, about_day, predicted_at, id
         )
         SELECT unit_key, arm, account_id || '/' || ad_id AS ad, about_day, rate, other_rate, latency_us,

@@ -9,7 +9,9 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
+
+from include.db.pages import in_pages
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,23 @@ def add_predictions(engine: Engine, predictions: Sequence[LoggedPrediction]) -> 
             )
 
 
-def delete_predictions(engine: Engine, before: datetime, *, dry_run: bool = False) -> int:
-    """Remove predictions older than `before`, except those of experiments that run; returns how many."""
-    which = """
-        FROM ml.prediction_log WHERE predicted_at < :before
-          AND NOT EXISTS (SELECT FROM ml.ab_test t WHERE t.id = ab_test_id AND t.state = 'running')
+def delete_predictions(engine: Engine, before: datetime, *, page: int, dry_run: bool = False) -> int:
+    """Remove predictions older than `before`, a page at a time, except those of experiments that run.
+
+    Returns:
+        How many were, or with `dry_run` would be, removed.
     """
-    statement = f"SELECT count(*) {which}" if dry_run else f"DELETE {which}"
-    with engine.begin() as connection:
-        result = connection.execute(text(statement), {"before": before})
-        return int(result.scalar_one()) if dry_run else result.rowcount
+    which = """
+        SELECT id FROM ml.prediction_log WHERE predicted_at < :before
+          AND NOT EXISTS (SELECT FROM ml.ab_test t WHERE t.id = ab_test_id AND t.state = 'running')
+        LIMIT :page
+    """
+    remove = text(f"DELETE FROM ml.prediction_log WHERE id IN ({which})")  # noqa: S608 - a constant
+
+    def one_page(connection: Connection) -> int:
+        return connection.execute(remove, {"before": before, "page": page}).rowcount
+
+    return in_pages(engine, one_page, dry_run=dry_run)
 
 
 def hook_templates(engine: Engine, since: date, limit: int) -> list[dict[str, Any]]:
@@ -123,53 +132,72 @@ def past_winners(engine: Engine, since: date, limit: int, least_impressions: int
 
 
 def costs_per_mille(engine: Engine, since: date) -> dict[str, float]:
-    """Niche -> money for a thousand impressions since then; '' is all niches together."""
+    """Niche -> dollars for a thousand impressions since then, of dollar accounts; '' is all niches."""
     query = text("""
         SELECT COALESCE(a.niche, '') AS niche, sum(m.spend)::float8 * 1000 / sum(m.impressions) AS cpm
         FROM ads.performance_metric m JOIN ads.account a USING (account_id)
-        WHERE m.metric_date >= :since AND m.breakdown = '' AND a.source <> 'export'
-        GROUP BY GROUPING SETS ((a.niche), ()) HAVING sum(m.impressions) > 0
+        WHERE m.metric_date >= :since AND m.breakdown = '' AND a.source <> 'export' AND a.currency = 'USD'
+        GROUP BY GROUPING SETS ((a.niche), ())
+        HAVING sum(m.impressions) > 0 AND (GROUPING(a.niche) = 1 OR a.niche IS NOT NULL)
     """)
     return {row["niche"]: row["cpm"] for row in _rows(engine, query, since=since)}
+
+
+_NEWEST = """
+    SELECT max(metric_date) AS day FROM ads.performance_metric JOIN ads.account USING (account_id)
+    WHERE source <> 'export'
+"""
 
 
 def account_pasts(engine: Engine) -> list[dict[str, Any]]:
     """Clicks and impressions of each account's newest 28 days, with its niche.
 
-    The days are those of all accounts together, so that an account that pauses is not judged by its last
-    ones.
+    The days are those of all accounts that an API feeds together, so that one that pauses is not judged by
+    its last ones.
     """
-    query = text("""
+    query = text(f"""
+        WITH newest AS ({_NEWEST})
         SELECT a.account_id, a.niche, COALESCE(sum(m.clicks), 0)::float8 AS clicks,
                COALESCE(sum(m.impressions), 0)::float8 AS impressions
         FROM ads.account a
+        CROSS JOIN newest
         LEFT JOIN ads.performance_metric m
-          ON m.account_id = a.account_id AND m.breakdown = ''
-         AND m.metric_date > (SELECT max(metric_date) - 28 FROM ads.performance_metric)
+          ON m.account_id = a.account_id AND m.breakdown = '' AND m.metric_date > newest.day - 28
         WHERE a.source <> 'export'
         GROUP BY a.account_id, a.niche
-    """)
+    """)  # noqa: S608 - a constant
     return _rows(engine, query)
 
 
 def ad_pasts(engine: Engine) -> list[dict[str, Any]]:
-    """Clicks and impressions of each ad's newest 7 and 28 days, its last frequency and the day it began."""
-    query = text("""
-        WITH newest AS (SELECT max(metric_date) AS day FROM ads.performance_metric)
-        SELECT m.account_id, m.ad_id, d.launched_on, newest.day AS until,
-               sum(m.clicks)::float8 AS clicks28, sum(m.impressions)::float8 AS impressions28,
-               COALESCE(sum(m.clicks) FILTER (WHERE m.metric_date > newest.day - 7), 0)::float8 AS clicks7,
-               COALESCE(sum(m.impressions) FILTER (WHERE m.metric_date > newest.day - 7), 0)::float8
-                   AS impressions7,
-               max((m.raw_data ->> 'frequency')::float8) FILTER (WHERE m.metric_date = newest.day)
-                   AS frequency
-        FROM ads.performance_metric m
+    """What is known of each ad: its creative, the day it began, clicks and impressions of the newest 7 and 28
+    days (0 where it paused), and the last frequency.
+    """
+    query = text(f"""
+        WITH newest AS ({_NEWEST}), past AS (
+            SELECT m.account_id, m.ad_id,
+                   sum(m.clicks)::float8 AS clicks28, sum(m.impressions)::float8 AS impressions28,
+                   sum(m.clicks) FILTER (WHERE m.metric_date > newest.day - 7)::float8 AS clicks7,
+                   sum(m.impressions) FILTER (WHERE m.metric_date > newest.day - 7)::float8 AS impressions7,
+                   max((m.raw_data ->> 'frequency')::float8) FILTER (WHERE m.metric_date = newest.day)
+                       AS frequency
+            FROM ads.performance_metric m CROSS JOIN newest
+            WHERE m.metric_date > newest.day - 28 AND m.breakdown = ''
+            GROUP BY m.account_id, m.ad_id
+        )
+        SELECT d.account_id, d.ad_id, d.launched_on, newest.day AS until,
+               k.hook_type, k.persona, k.cta, k.format, k.visual_pattern,
+               k.duration_s::float8 AS duration_s, cardinality(k.visual_tags)::float8 AS visual_tag_count,
+               COALESCE(p.clicks28, 0) AS clicks28, COALESCE(p.impressions28, 0) AS impressions28,
+               COALESCE(p.clicks7, 0) AS clicks7, COALESCE(p.impressions7, 0) AS impressions7,
+               NULLIF(p.frequency, 0) AS frequency
+        FROM ads.ad d
         CROSS JOIN newest
         JOIN ads.account a USING (account_id)
-        JOIN ads.ad d USING (account_id, ad_id)
-        WHERE m.metric_date > newest.day - 28 AND m.breakdown = '' AND a.source <> 'export'
-        GROUP BY m.account_id, m.ad_id, d.launched_on, newest.day
-    """)
+        LEFT JOIN ads.creative k USING (account_id, creative_id)
+        LEFT JOIN past p USING (account_id, ad_id)
+        WHERE a.source <> 'export'
+    """)  # noqa: S608 - a constant
     return _rows(engine, query)
 
 

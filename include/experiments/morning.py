@@ -33,7 +33,8 @@ class Outcome:
     """What this morning did for one experiment or model.
 
     Attributes:
-        event: `looked`, `ended`, `started` or `gap` (nothing is being tested).
+        event: `looked`, `ended`, `started` or `gap` (nothing is being tested); `lately` for one that began or
+            ended in the last days, which an earlier run may have died before telling.
         decision: of a look or an end, else empty.
         paragraph: for people.
     """
@@ -67,7 +68,10 @@ def evaluate_all(engine: Engine, client: MlflowClient, day: date, settings: Thre
         RegistryUnavailable, RegistryRefused: as MLflow answered.
     """
     known_until = latest_day(engine)
-    outcomes = [_unasked(engine, test) for test in experiments.unasked_promotions(engine)]
+    unasked = experiments.unasked_promotions(engine)
+    outcomes = [_unasked(engine, test) for test in unasked]
+    asked_again = {test.id for test in unasked}
+    outcomes += [_lately(test) for test in experiments.lately_moved(engine) if test.id not in asked_again]
     for test in experiments.running_experiments(engine):
         champion = aliases_of(client, test.model_name).get(CHAMPION)
         if champion != test.champion_version:
@@ -93,6 +97,19 @@ def _unasked(engine: Engine, test: AbTest) -> Outcome:
         test.state,
         test.reason,
         looks[-1].numbers if looks else {},
+    )
+
+
+def _lately(test: AbTest) -> Outcome:
+    running = test.state == "running"
+    return Outcome(
+        "lately",
+        test.model_name,
+        test.id,
+        test.champion_version,
+        test.challenger_version,
+        "started" if running else test.state,
+        _beginning(test) if running else test.reason,
     )
 
 
@@ -153,11 +170,6 @@ def _next(engine: Engine, client: MlflowClient, name: str, day: date, settings: 
         return []
     except NothingToTest as gap:
         return [Outcome("gap", name, paragraph=str(gap))]
-    share = test.settings["challenger_share"]
-    paragraph = (
-        f"v{test.challenger_version} answers {share:.0%} of the {test.unit}s from now on, v"
-        f"{test.champion_version} the rest; it counts from {test.first_day} on. {test.smallest_effect}"
-    )
     return [
         Outcome(
             "started",
@@ -165,6 +177,14 @@ def _next(engine: Engine, client: MlflowClient, name: str, day: date, settings: 
             test.id,
             test.champion_version,
             test.challenger_version,
-            paragraph=paragraph,
+            paragraph=_beginning(test),
         )
     ]
+
+
+def _beginning(test: AbTest) -> str:
+    share = test.settings["challenger_share"]
+    return (
+        f"v{test.challenger_version} answers {share:.0%} of the {test.unit}s from now on, v"
+        f"{test.champion_version} the rest; it counts from {test.first_day} on. {test.smallest_effect}"
+    )

@@ -6,14 +6,16 @@ import secrets
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 from sqlalchemy import Engine
 
 from include.config import Thresholds
 from include.config.predictions import ExperimentThresholds
 from include.db import experiments
+from include.db.ads import accounts
 from include.db.experiments import AbTest
 from include.experiments.errors import ExperimentRefused, ExperimentRuns, NothingToTest
-from ml.experiments import ExperimentSettings, smallest_effect
+from ml.experiments import ExperimentSettings, smallest_effect, smallest_effect_in_loss
 from ml.registry import CHALLENGER, CHAMPION, aliases_of
 from ml.registry.aliases import version_exists
 from ml.registry.errors import registry_errors
@@ -87,7 +89,7 @@ def start_experiment(
         unit=limits.unit,
         salt=secrets.token_hex(8),
         settings=limits.model_dump(),
-        smallest_effect=_can_show(impressions, rate, plan),
+        smallest_effect=_can_show(impressions, rate, plan, _losses(engine, limits, day)),
         started_by=started_by,
         first_day=day + timedelta(days=1),
     )
@@ -166,14 +168,35 @@ def _champion(client: MlflowClient, model_name: str) -> int:
     return champion
 
 
-def _can_show(impressions: float, rate: float, plan: ExperimentSettings) -> str:
+def _losses(engine: Engine, limits: ExperimentThresholds, day: date) -> list[float]:
+    """Past loss of every account, where accounts are what is assigned."""
+    if limits.unit != "account":
+        return []
+    ids = [account.account_id for account in accounts(engine)]
+    since = day - timedelta(days=limits.history_days)
+    return list(experiments.past_losses(engine, ids, since, day).values())
+
+
+def _can_show(impressions: float, rate: float, plan: ExperimentSettings, losses: list[float]) -> str:
+    """What the traffic can show: by its clicks or, where that is worse, by how much accounts differ."""
     if not impressions or not 0 < rate < 1:
         return "There is no traffic yet by which to tell what this experiment can show."
-    return smallest_effect(
-        impressions_a_day=impressions,
-        rate=rate,
-        challenger_share=plan.challenger_share,
-        days=plan.min_days,
-        alpha=plan.alpha,
-        power=plan.power,
-    ).sentence
+    share, alpha, power = plan.challenger_share, plan.alpha, plan.power
+    found = [
+        smallest_effect(
+            impressions_a_day=impressions,
+            rate=rate,
+            challenger_share=share,
+            days=plan.min_days,
+            alpha=alpha,
+            power=power,
+        )
+    ]
+    if len(losses) > 2:
+        mean, sd = float(np.mean(losses)), float(np.std(losses, ddof=1))
+        found.append(
+            smallest_effect_in_loss(
+                units=len(losses), mean=mean, sd=sd, challenger_share=share, alpha=alpha, power=power
+            )
+        )
+    return max(found, key=lambda effect: effect.relative).sentence

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Engine
 
 from include.config import thresholds
+from include.db import experiments
 from include.db import promotion as db
 from include.promotion.errors import NothingToPromote, VersionUnknown
 from ml.registry import CHALLENGER, CHAMPION, RegisteredVersion, aliases_of, find_version
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 _LOWER = ("normalized_entropy", "ne_", "log_loss", "mae", "rmse", "calibration_error", "ece", "brier")
 _HIGHER = ("auc", "skill", "r2")
 _NEAR_ONE = ("predicted_actual_ratio",)
-# Figures of what a version is compared with, not its own.
-_NOT_ITS_OWN = ("constant", "average", "baseline")
+# Figures of what a version is compared with, or made of, not its own.
+_NOT_ITS_OWN = ("constant", "average", "baseline", "_xgboost", "_lightgbm", "_mlp")
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def gather_evidence(
         client: of MLflow.
         model: the registered model.
         version: the candidate; None: the challenger.
-        verdict: of the experiment, where there was one.
+        verdict: of the experiment; None looks for one of the two versions, also one that still runs.
         reason: why it is asked for.
 
     Raises:
@@ -178,7 +179,7 @@ def gather_evidence(
         candidate=_facts(candidate),
         champion=_facts(champion) if champion else None,
         metrics=_side_by_side(champion.metrics if champion else {}, candidate.metrics),
-        verdict=dict(verdict) if verdict else None,
+        verdict=dict(verdict) if verdict else _experiment(engine, model, number, aliases.get(CHAMPION)),
         drift=DriftFacts(
             report.report_date.isoformat(), report.severity, report.summary, report.model_version
         )
@@ -186,6 +187,26 @@ def gather_evidence(
         else None,
         reason=reason,
     )
+
+
+def _experiment(engine: Engine, model: str, candidate: int, champion: int | None) -> dict[str, Any] | None:
+    """What the newest experiment of the two versions has shown so far."""
+    of_both = (
+        test
+        for test in experiments.experiments_of(engine, model)
+        if (test.champion_version, test.challenger_version) == (champion, candidate)
+    )
+    test = next(of_both, None)
+    if test is None:
+        return None
+    look = experiments.last_look(engine, test.id)
+    seen = look.paragraph if look else f"It counts from {test.first_day} on. {test.smallest_effect}"
+    return {
+        "experiment": test.id,
+        "decision": test.state,
+        "paragraph": f"Experiment {test.id} ({test.state.replace('_', ' ')}): {seen}",
+        "numbers": look.numbers if look else {},
+    }
 
 
 def verdict_sentence(verdict: Mapping[str, Any] | None) -> str:

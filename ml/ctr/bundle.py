@@ -170,6 +170,8 @@ def _thresholds(model: CtrModel) -> dict[int, np.ndarray]:
             table.add_xgboost(member.booster_, 0)
         elif isinstance(member, LightgbmMember):
             table.add_lightgbm(member.booster_, 0)
+    for booster in model.niches.boosters_.values():
+        table.add_xgboost(booster, 0)
     found: dict[int, set[float]] = {}
     for feature, value, mode in zip(
         table.nodes["featureids"], table.nodes["values"], table.nodes["modes"], strict=True

@@ -14,13 +14,13 @@ import pandas as pd
 
 from ml.ctr.errors import ContinuationRefused, TrainingDataInsufficient
 from ml.ctr.evaluation import Interval, skill
-from ml.ctr.fitting import FittedModel, try_niches
+from ml.ctr.fitting import FittedModel
 from ml.ctr.member import EncodedRows
 from ml.ctr.model import CtrModel
 from ml.ctr.niche import COLUMN, NicheModels
 from ml.ctr.settings import CtrSettings
-from ml.ctr.split import Split
-from ml.ctr.training import CtrTraining, Rival, judged_training, parted
+from ml.ctr.split import Split, halves
+from ml.ctr.training import CtrTraining, Rival, judged_training
 from ml.features import FeatureFrame
 
 
@@ -107,36 +107,56 @@ def train_niches(
 ) -> Continuation:
     """Grow the niches' own trees anew on top of the parent's global model, which stays as it is.
 
+    Trees learn from the rows up to the parent's last day, are stopped by half of the ads of the days after
+    it, and judged by the other half: rows the parent knows would praise it by memory. A niche whose new trees
+    are not proved better keeps what it has.
+
     Raises:
-        ContinuationRefused: the parent knows no niches.
-        TrainingDataInsufficient, LeakageFound: as `train_ctr`.
+        ContinuationRefused: the parent knows no niches, or there are too few rows after its last day.
     """
     base = parent.model
     if COLUMN not in base.encoder.levels_:
         raise ContinuationRefused(
             f"v{parent.version} knows no niches (its accounts have none): train it in mode full"
         )
-    parts, split = parted(features, settings)
-    tried = replace(base, niches=NicheModels(settings.niche, settings.xgboost, base.encoder, settings.seed))
-    rows, judged = (EncodedRows.of(parts[name], base.encoder) for name in ("train", "validation"))
-    try_niches(tried, parts["train"], parts["validation"], rows, judged, settings.seed)
-    test = parts["test"]
+    new = _new_rows(parent, features, settings)
+    stop = new & halves(features.groups, settings.seed)
+    judge_rows = new & ~stop
+    masks = {"train": ~new, "validation": stop, "test": judge_rows}
+    parts = {name: features.take(mask) for name, mask in masks.items()}
+    if min(part.clicks.sum() for part in parts.values()) == 0:
+        raise ContinuationRefused("the newer rows have too few clicks to stop by and to judge by")
+    niches = NicheModels(settings.niche, settings.xgboost, base.encoder, settings.seed)
+    rows = tuple(EncodedRows.of(part, base.encoder) for part in parts.values())
+    offsets = tuple(base.global_log_odds(part.matrix) for part in rows)
+    niches.fit((rows[0], rows[1], rows[2]), offsets, parts["test"].groups)
+    accepted, tried_niches = sorted(niches.boosters_), len(niches.trials_)
+    niches.boosters_ = {**base.niches.boosters_, **niches.boosters_}
+    tried, test = replace(base, niches=niches), parts["test"]
     on_new = skill(
         tried.predict(test.X), base.predict(test.X), test.clicks, test.impressions, test.groups, settings.seed
     )
-    accepted = sorted(tried.niches.boosters_)
     nothing = Interval(0.0, 0.0, 0.0)
-    if set(accepted) == set(base.niches.boosters_) == set():
-        count = len(tried.niches.trials_)
+    if not accepted or on_new.low <= 0:
         return Continuation(
-            None, on_new, nothing, f"not accepted: none of {count} niches is proved better on its own"
+            None, on_new, nothing, f"not accepted: none of {tried_niches} niches is proved better on its own"
         )
     everything = EncodedRows.of(features, base.encoder)
-    offset = base.global_log_odds(everything.matrix)
-    shipped = replace(base, niches=tried.niches.refitted(everything, offset, base.encoder))
+    grown = niches.refitted(everything, base.global_log_odds(everything.matrix), base.encoder)
+    split = Split(
+        train=~new,
+        validation=stop,
+        test=judge_rows,
+        running=np.zeros(len(features), dtype=bool),
+        method="continued",
+        description=(
+            f"by what v{parent.version} knew: niches' trees learnt up to {parent.learnt_until}, half of the "
+            "ads of the days after it stopped them, the other half judge"
+        ),
+    )
     training = judged_training(
         FittedModel(tried, tried.members, ""),
-        shipped,
+        replace(base, niches=grown),
         features,
         parts,
         split,
@@ -145,9 +165,8 @@ def train_niches(
         mode="niche",
         parent=parent.version,
     )
-    return Continuation(
-        training, on_new, nothing, f"niches with trees of their own: {', '.join(accepted) or 'none'}"
-    )
+    kept = ", ".join(accepted)
+    return Continuation(training, on_new, nothing, f"niches with new trees of their own: {kept}")
 
 
 def _new_rows(parent: Rival, features: FeatureFrame, settings: CtrSettings) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 With dates the split follows time, in whole days: oldest to train, then to validate, newest to test. An ad
 belongs to the part in which it started, and what it does after that part is left out of it: a model that is
-judged by ads it learnt from is judged by its memory. Those later rows of known ads are kept `apart`, and are
+judged by ads it learnt from is judged by its memory. Those later rows of known ads are the `running` ones,
 told beside the test, because that is what most of tomorrow's predictions are about.
 
 Without dates whole ads are dealt out by a hash of their name.

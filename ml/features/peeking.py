@@ -81,5 +81,5 @@ def _equal(one: pd.Series, other: pd.Series) -> bool:
     if len(one) != len(other):
         return False
     if pd.api.types.is_numeric_dtype(one):
-        return bool(np.allclose(one, other, rtol=1e-9, atol=1e-12, equal_nan=True))
+        return bool(np.allclose(one, other, rtol=1e-6, atol=1e-9, equal_nan=True))
     return bool(((one == other) | (one.isna() & other.isna())).all())

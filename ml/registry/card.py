@@ -80,13 +80,14 @@ def model_card(record: TrainingRecord) -> str:
 
 
 def _verdict(record: TrainingRecord) -> str:
+    whom = "ads" if record.facts["mode"] == "full" else "days"
     if record.beats_constant:
         return (
-            "On ads it had never seen it predicts better than one average rate for everybody, and the "
+            f"On {whom} it had never seen it predicts better than one average rate for everybody, and the "
             "difference is larger than chance between ads."
         )
     return (
-        "**On ads it had never seen it is not reliably better than one average rate for everybody.** "
+        f"**On {whom} it had never seen it is not reliably better than one average rate for everybody.** "
         "Treat its differences between ads as noise."
     )
 

@@ -23,6 +23,7 @@ _REQUIREMENTS = (
     "lightgbm",
     "torch",
     "safetensors",
+    "onnx",
     "onnxruntime",
     "scipy",
     "numpy",

@@ -31,7 +31,7 @@ def tell(
 
     posted = 0
     for outcome in outcomes:
-        if outcome["event"] not in ("started", "ended"):
+        if outcome["event"] not in ("started", "ended", "lately"):
             continue
         news = ExperimentNews(
             model=outcome["model_name"],
@@ -87,5 +87,6 @@ def evaluation_report(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
         + (f", experiment {outcome['experiment']}" if outcome["experiment"] else "")
         + f": {outcome['paragraph']}"
         for outcome in outcomes
+        if outcome["event"] != "lately"
     ]
     return {**counts, "summary": " ".join(sentences) or "No model is served yet: there is nothing to test."}

@@ -25,6 +25,7 @@ def compute_predictions(*, engine: Engine, tracking_uri: str, day: date) -> dict
     from redis.exceptions import RedisError
 
     from include.config import thresholds
+    from include.db.experiments import running_experiments
     from include.serving.predictions.ahead import VersionToWarm, compute_ahead
     from ml.ctr.bundle_runtime import Bundle
     from ml.registry import CHALLENGER, CHAMPION, aliases_of, connect, fetch_bundle
@@ -32,7 +33,12 @@ def compute_predictions(*, engine: Engine, tracking_uri: str, day: date) -> dict
     from nightshift.errors import RedisUnavailable
 
     held = aliases_of(connect(tracking_uri), MODEL)
-    numbers = sorted({held[alias] for alias in (CHAMPION, CHALLENGER) if alias in held})
+    numbers = sorted(
+        {
+            *(held[alias] for alias in (CHAMPION, CHALLENGER) if alias in held),
+            *(test.challenger_version for test in running_experiments(engine) if test.model_name == MODEL),
+        }
+    )
     if not numbers:
         return _nothing("no model is champion yet: no predictions to compute ahead")
     client = redis_client()

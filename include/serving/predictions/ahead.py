@@ -1,7 +1,7 @@
 """Computes ahead what will probably be asked, and puts it where the service looks first.
 
-- hook templates: the kinds of creative with the most impressions, each for every persona, for every account
-  of their niche and for none in particular
+- hook templates: the kinds of creative with the most impressions, each for every persona and every
+  account of their niche
 - frequent patterns of creative DNA
 - past winners: the creatives clicked most often, as new ads of their account
 

@@ -1,4 +1,4 @@
-"""What the models look at and callers cannot know: the past of the account and of the ad.
+"""What the models look at and callers need not know: the ad's creative, and what ad and account did before.
 
 Training rows carry what the account and the ad did in the days before. A row without it would be another kind
 of row than those the model learnt from. So the service fills it in, by the formulas of `ml.features`; what
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,18 @@ from include.db import predictions
 from ml.features.ads import PSEUDO_CLICKS
 from ml.features.lags import shrunk_rate
 
+# By name as training has them, whatever the machine's language.
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_OF_CREATIVE = (
+    "hook_type",
+    "persona",
+    "cta",
+    "format",
+    "visual_pattern",
+    "duration_s",
+    "visual_tag_count",
+)
+
 
 @dataclass(frozen=True)
 class KnownPast:
@@ -26,7 +38,7 @@ class KnownPast:
 
     Attributes:
         accounts: account -> niche and account_ctr_lag28.
-        ads: account and ad -> columns of its own past.
+        ads: account and ad -> columns of its creative and of its own past.
         launched: account and ad -> the day it began.
         until: the last day that is known.
     """
@@ -46,19 +58,20 @@ class KnownPast:
         """
         account = self.accounts.get(account_id, {})
         known: dict[str, Any] = {"account_id": account_id, **account}
+        # What is known ends with a day, so a row without one is about the next.
+        day = about_day or (self.until + timedelta(days=1) if self.until else None)
         past = self.ads.get((account_id, ad_id)) if ad_id else None
         if past is not None and ad_id:
             known |= past
             launched = self.launched.get((account_id, ad_id))
-            day = about_day or self.until
             if launched and day:
                 known["ad_age_days"] = float(max((day - launched).days, 0))
         elif account:
             rate = account["account_ctr_lag28"]
             known |= {"ad_ctr_lag28": rate, "ad_ctr_lag7": rate, "log_impressions_lag7": 0.0}
             known["ad_age_days"] = 0.0
-        if about_day:
-            known["weekday"] = about_day.strftime("%A")
+        if day:
+            known["weekday"] = _WEEKDAYS[day.weekday()]
         return {**known, **{name: value for name, value in row.items() if value is not None}}
 
 
@@ -84,6 +97,7 @@ def read_past(engine: Engine) -> KnownPast:
             "ad_ctr_lag7": _rate(each["clicks7"], each["impressions7"], prior),
             "log_impressions_lag7": float(np.log1p(each["impressions7"])),
             "frequency_lag1": each["frequency"],
+            **{name: each[name] for name in _OF_CREATIVE},
         }
     return KnownPast(
         accounts={

@@ -106,13 +106,19 @@ class PredictionLog:
                 log.exception("predictions were not written")
 
     def _spool(self, lines: Sequence[LoggedPrediction]) -> None:
+        """Into a file; where the disk will not have it, back into memory, however full that is."""
         if not lines:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{lines[0].id}.jsonl"
-        part = path.with_suffix(".part")
-        part.write_text("".join(json.dumps(asdict(line), default=str) + "\n" for line in lines))
-        part.replace(path)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path = self._folder / f"{lines[0].id}.jsonl"
+            part = path.with_suffix(".part")
+            part.write_text("".join(json.dumps(asdict(line), default=str) + "\n" for line in lines))
+            part.replace(path)
+        except OSError as error:
+            log.error("%d predictions cannot be put into a file (%s)", len(lines), error.strerror)
+            with self._lock:
+                self._lines = [*lines, *self._lines]
 
     def _bring_in(self) -> None:
         """What files hold into the database; a line that cannot be read is told and left."""

@@ -116,8 +116,9 @@ class ServedModels:
             told
             for told in (
                 self._attempt("the database", self._see_tests),
-                self._attempt("the database", self._see_past),
                 self._attempt("MLflow", self._see_aliases),
+                # Last: it may take seconds, and a promotion should not wait for it.
+                self._attempt("the database", self._see_past),
             )
             if told
         ]
@@ -145,23 +146,27 @@ class ServedModels:
         if time.monotonic() < self._past_until:
             return
         limits = self.settings.predictions
+        # Set first: a database that cannot answer this in time is not asked again at once.
+        self._past_until = time.monotonic() + limits.costs_minutes * 60
         since = (datetime.now(UTC) - timedelta(days=limits.costs_days)).date()
         self.costs = predictions.costs_per_mille(self.engine, since)
         self.past = read_past(self.engine)
-        self._past_until = time.monotonic() + limits.costs_minutes * 60
 
     def _see_aliases(self) -> None:
         held = self._aliases()
         served: dict[str, Served] = {}
         for name, aliases in held.items():
+            try:
+                champion = self._version(name, aliases[CHAMPION]) if CHAMPION in aliases else None
+                if champion is not None:
+                    served[name] = self._with_experiment(name, champion)
+                    continue
+            except Exception as error:  # one model that cannot be read must not hold up the others
+                log.warning("%s stays as it is (%s)", name, type(error).__name__)
+            # No champion, or one that cannot be fetched: who answered goes on answering.
             before = self.current.get(name)
-            champion = self._version(name, aliases[CHAMPION]) if CHAMPION in aliases else None
-            if champion is None:
-                # No champion, or one that cannot be fetched: who answered goes on answering.
-                if before is not None:
-                    served[name] = Served(name, before.champion)
-                continue
-            served[name] = self._with_experiment(name, champion)
+            if before is not None:
+                served[name] = Served(name, before.champion)
         # A model that MLflow does not know any more is no reason to stop answering.
         for name, before in self.current.items():
             served.setdefault(name, before)
@@ -240,15 +245,22 @@ class ServedModels:
     def _from_disk(self) -> None:
         try:
             told = json.loads((self.folder / "served.json").read_text())
-            found = {
-                name: Served(name, Version(number, Bundle(self._file(name, number).read_bytes())))
-                for name, number in told.items()
-            }
         except FileNotFoundError:
             return
-        except Exception as error:  # a damaged file costs the quick start, no more
-            log.warning("what was served last cannot be read (%s)", type(error).__name__)
+        except ValueError:
+            log.warning("served.json cannot be read: the service waits for MLflow")
             return
+        found = {}
+        for name, number in told.items():
+            try:
+                bundle = Bundle(self._file(name, number).read_bytes())
+            except Exception as error:  # it costs its model the quick start, no more
+                log.warning(
+                    "%s v%d of the last start cannot be read (%s)", name, number, type(error).__name__
+                )
+                self._file(name, number).unlink(missing_ok=True)
+                continue
+            found[name] = Served(name, Version(number, bundle))
         self._loaded |= {(name, served.champion.number): served.champion for name, served in found.items()}
         self.current = found
 

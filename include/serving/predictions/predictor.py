@@ -96,10 +96,10 @@ class Predictor:
             raise ModelNotServed(model_name)
         asked = [replace(each, row=self._filled(each)) for each in asked]
         arms = [_arm(served, each) for each in asked]
-        hashes, rates, sources = await self._rates(served, asked)
+        hashes, rates, sources, seconds = await self._rates(served, asked)
         latency = time.perf_counter() - began
         self.metrics.answered(model_name, sources, latency, len(asked))
-        now, latency_us = datetime.now(UTC), int(latency * 1e6)
+        now = datetime.now(UTC)
         answers, lines = [], []
         for place, (each, arm) in enumerate(zip(asked, arms, strict=True)):
             own, other = _of_arms(served, arm)
@@ -130,7 +130,8 @@ class Predictor:
                     other_version=other.number if other else None,
                     other_rate=rates[other.number][place] if other else None,
                     source=sources[place],
-                    latency_us=latency_us,
+                    # Without the time of the version that was only asked for comparison.
+                    latency_us=int((latency - (seconds[other.number] if other else 0.0)) * 1e6),
                 )
             )
         self.journal.add(lines)
@@ -138,8 +139,8 @@ class Predictor:
 
     async def _rates(
         self, served: Served, asked: Sequence[Asked]
-    ) -> tuple[list[str], dict[int, list[float]], list[str]]:
-        """Hash of each row, version -> rates, and where each row's rates came from."""
+    ) -> tuple[list[str], dict[int, list[float]], list[str], dict[int, float]]:
+        """Hash of each row, version -> rates, where each row's rates came from, and version -> seconds."""
         versions = [version for version in (served.champion, served.challenger) if version is not None]
         hashes = [features_hash(served.champion.bundle.columns, each.row) for each in asked]
         keys = [
@@ -149,16 +150,19 @@ class Predictor:
         ]
         known = await self.store.get(keys)
         rates: dict[int, list[float]] = {}
+        seconds: dict[int, float] = {}
         computed = [False] * len(asked)
         for turn, version in enumerate(versions):
             found = known[turn * len(asked) : (turn + 1) * len(asked)]
             missing = [place for place, rate in enumerate(found) if rate is None]
+            began = time.perf_counter()
             fresh = await self._computed(version, [asked[place].row for place in missing])
+            seconds[version.number] = time.perf_counter() - began
             for place, rate in zip(missing, fresh, strict=True):
                 found[place] = rate
                 computed[place] = True
             rates[version.number] = [float(rate) for rate in found if rate is not None]
-        return hashes, rates, ["computed" if done else "precomputed" for done in computed]
+        return hashes, rates, ["computed" if done else "precomputed" for done in computed], seconds
 
     async def _computed(self, version: Version, rows: list[Mapping[str, Any]]) -> list[float]:
         if not rows:

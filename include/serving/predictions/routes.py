@@ -14,6 +14,7 @@ from include.config.predictions import PredictionThresholds
 from include.serving.errors import Kind, Problem, Refused, documented
 from include.serving.keys import Caller
 from include.serving.predictions.bodies import EXAMPLES, Many, One, Prediction, Predictions, Row
+from include.serving.predictions.models import FAMILY
 from include.serving.predictions.predictor import Asked, ModelNotServed, Predicted, Predictor
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def prediction_router(predictor: Predictor, limits: PredictionThresholds) -> API
         While an experiment runs, a fixed share of the accounts (or requests) is answered by the challenger;
         the same one always meets the same arm.
         """
-        _check(caller, [asked], "")
+        _check(caller, asked.model, [asked], "")
         (answer,) = await _predicted(predictor, asked.model, [asked])
         return _told(asked.model, answer)
 
@@ -63,7 +64,7 @@ def prediction_router(predictor: Predictor, limits: PredictionThresholds) -> API
                 f"a call may have {limits.rows_per_call:,} rows, this one has {len(asked.rows):,}; send it "
                 "in several calls",
             )
-        _check(caller, asked.rows, "rows[{}].")
+        _check(caller, asked.model, asked.rows, "rows[{}].")
         answers = await _predicted(predictor, asked.model, asked.rows)
         return Predictions(predictions=[_told(asked.model, answer) for answer in answers])
 
@@ -82,7 +83,10 @@ def metrics_router(predictor: Predictor) -> APIRouter:
     return router
 
 
-def _check(caller: Caller, rows: Sequence[Row], where: str) -> None:
+def _check(caller: Caller, model: str, rows: Sequence[Row], where: str) -> None:
+    owner = model.removeprefix(f"{FAMILY}_")
+    if owner != model and not caller.may_ask_for(owner):
+        raise Refused(Kind.FORBIDDEN, f"this API key is not good for that account's model; ask '{FAMILY}'")
     problems = [
         Problem(
             where=f"{where.format(place)}account_id",
@@ -112,9 +116,9 @@ async def _predicted(predictor: Predictor, model: str, rows: Sequence[Row]) -> l
     except ModelNotServed as error:
         predictor.metrics.refused("not_served")
         if predictor.models.current:
-            known = ", ".join(sorted(predictor.models.current))
             raise Refused(
-                Kind.NOT_FOUND, f"no model of this name is served: there is {known}; see MLflow's champions"
+                Kind.NOT_FOUND,
+                f"no model of this name is served: ask '{FAMILY}', or promote a version of it first",
             ) from error
         raise Refused(
             Kind.UNAVAILABLE,

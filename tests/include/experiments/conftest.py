@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import count
 from uuid import uuid4
 
@@ -56,7 +56,7 @@ def add_traffic(platform):  # noqa: F811
             lines.append(
                 LoggedPrediction(
                     id=uuid4(),
-                    predicted_at=datetime.now(UTC),
+                    predicted_at=datetime.combine(row["metric_date"], time(5), UTC),
                     model_name=test.model_name,
                     model_version=versions[arm],
                     arm=arm,

@@ -26,7 +26,7 @@ def settings(**changes):
 def morning(platform, registered, model_name, day, **changes):
     """What this model's morning did."""
     found = evaluate_all(platform, registered, day, settings(**changes))
-    return [outcome for outcome in found if outcome.model_name == model_name]
+    return [outcome for outcome in found if outcome.model_name == model_name and outcome.event != "lately"]
 
 
 def test_a_better_challenger_is_found_and_a_promotion_asked_for(

@@ -1,6 +1,7 @@
 """Going on from a version: accepted where it helps, refused where it does not, and each refusal says why."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -78,11 +79,26 @@ def test_a_niche_that_is_its_own_world_gets_trees_of_its_own(rows):
         members=parent.model.members[:1],
         weights={parent.model.members[0].name: 0.2, "constant": 0.8},
     )
-    found = train_niches(Rival(weak, 3, None), features, SETTINGS)
+    last = pd.to_datetime(own["metric_date"]).max().date() - timedelta(days=12)
+    found = train_niches(Rival(weak, 3, last), features, SETTINGS)
     assert found.training is not None, found.reason
+    assert found.on_new.low > 0
+    assert features.dates[found.training.split.test].min() > np.datetime64(last)
     assert niches[0] in found.training.model.niches.boosters_
     unseen = features.X.head(5).assign(niche="a new one")
     assert (found.training.model.predict(unseen) == weak.predict(unseen)).all()
+
+
+def test_where_no_niche_is_special_no_version_is_made(rows):
+    found = train_niches(parent_of(rows), build_ad_features(rows), SETTINGS)
+    assert found.training is None
+    assert "proved better on its own" in found.reason
+
+
+def test_what_the_parent_knows_does_not_judge_its_niches(rows):
+    parent = replace(parent_of(rows), learnt_until=pd.to_datetime(rows["metric_date"]).max().date())
+    with pytest.raises(ContinuationRefused, match="are newer"):
+        train_niches(parent, build_ad_features(rows), SETTINGS)
 
 
 def test_without_niches_there_is_nothing_to_grow():

@@ -68,6 +68,7 @@ CREATE TABLE ml.prediction_log (
     latency_us       integer NOT NULL
 );
 CREATE INDEX prediction_log_of_test ON ml.prediction_log (ab_test_id, about_day) WHERE ab_test_id IS NOT NULL;
+CREATE INDEX prediction_log_of_account ON ml.prediction_log (model_name, account_id);
 CREATE INDEX prediction_log_by_time ON ml.prediction_log (predicted_at);
 """
 

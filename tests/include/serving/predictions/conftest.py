@@ -174,7 +174,8 @@ def make_service(
         ) -> Service:
             settings = quick(**changes)
             subject = prediction_subject(engine, uri, redis, folder, settings)
-            keys = ApiKeys({"*": EVERYBODYS, ACCOUNT: FIRST})
+            # The key of one account, which is also good for the test's model.
+            keys = ApiKeys({"*": EVERYBODYS, ACCOUNT: FIRST, model_name.removeprefix("ctr_"): FIRST})
             url = stack.enter_context(served(create_app(keys, [subject], settings)))
             client = stack.enter_context(
                 httpx.Client(base_url=url, headers={"x-api-key": EVERYBODYS}, timeout=30)

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from include.db.ads import read_performance
 from include.promotion import promote, roll_back
 from include.serving.predictions.filling import read_past
 from ml.ctr.bundle_runtime import Bundle
+from ml.features import build_ad_features
 from ml.registry import fetch_bundle
 from tests.include.serving.conftest import FIRST
-from tests.include.serving.predictions.conftest import ACCOUNT, told
+from tests.include.serving.predictions.conftest import ACCOUNT, DAY, told
 
 ROW = {"hook_type": "curiosity_gap", "persona": "student", "format": "vertical_video"}
 
@@ -37,9 +39,38 @@ def test_an_ad_that_runs_is_answered_with_its_own_past(service, platform):
         row = connection.execute(
             text("SELECT account_id, ad_id FROM ads.performance_metric ORDER BY impressions DESC LIMIT 1")
         ).one()
-    known = told(service.predict(row.account_id, ad_id=row.ad_id, features=ROW))
-    new = told(service.predict(row.account_id, features=ROW))
+    known = told(service.predict(row.account_id, ad_id=row.ad_id))
+    new = told(service.predict(row.account_id))
     assert known["ctr"] != new["ctr"]
+    assert told(service.predict(row.account_id, ad_id="no such ad"))["ctr"] == new["ctr"]
+
+
+def test_what_is_filled_in_is_what_training_would_have_seen(platform):
+    """The newest day's rows, filled from what was known the evening before, against those of the training."""
+    with platform.begin() as connection:
+        connection.execute(text("CREATE TABLE kept AS SELECT * FROM ads.performance_metric"))
+        connection.execute(text("DELETE FROM ads.performance_metric WHERE metric_date = :day"), {"day": DAY})
+    past = read_past(platform)
+    with platform.begin() as connection:
+        connection.execute(
+            text("INSERT INTO ads.performance_metric SELECT * FROM kept WHERE metric_date = :day"),
+            {"day": DAY},
+        )
+    features = build_ad_features(read_performance(platform, "all", None, DAY))
+    newest = np.flatnonzero(features.dates == np.datetime64(DAY))
+    assert len(newest) > 20
+    for place in newest:
+        account_id, ad_id = features.groups[place].split("/")
+        if (account_id, ad_id) not in past.ads:
+            continue
+        filled = past.filled({}, account_id, ad_id, DAY)
+        for name in features.feature_names:
+            seen, given = features.X[name].iloc[place], filled.get(name)
+            if isinstance(seen, float):
+                told_nothing = given is None and np.isnan(seen)
+                assert told_nothing or given == pytest.approx(seen, rel=1e-4, nan_ok=True), name
+            else:
+                assert given == seen, name
 
 
 def test_many_rows_answer_as_each_alone_in_their_order(service):
@@ -140,6 +171,8 @@ def test_a_key_of_one_account_gets_no_prediction_of_another(service):
     )
     assert other.status_code == 403
     assert "act_other" not in other.text
+    theirs = {"model": "ctr_act_other", "account_id": ACCOUNT}
+    assert service.client.post("/api/predictions/ctr", json=theirs, headers=keyed).status_code == 403
 
 
 def test_a_model_that_is_not_there_and_too_many_rows_are_refused(service):
@@ -147,7 +180,7 @@ def test_a_model_that_is_not_there_and_too_many_rows_are_refused(service):
         "/api/predictions/ctr", json={"account_id": ACCOUNT, "model": "ctr_nobody"}
     )
     assert response.status_code == 404
-    assert service.model in response.json()["error"]["message"]
+    assert "ask 'ctr'" in response.json()["error"]["message"]
     rows = [{"account_id": ACCOUNT}] * 1001
     many = service.client.post("/api/predictions/ctr/batch", json={"model": service.model, "rows": rows})
     assert many.status_code == 422
