@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -199,4 +200,5 @@ def _can_show(impressions: float, rate: float, plan: ExperimentSettings, losses:
                 units=len(losses), mean=mean, sd=sd, challenger_share=share, alpha=alpha, power=power
             )
         )
+        found[-1] = replace(found[-1], sentence=found[-1].sentence.replace(" units,", " accounts,", 1))
     return max(found, key=lambda effect: effect.relative).sentence

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from include.db import experiments
 from include.simulator import WorldConfig
 from include.simulator.loading import load_world
-from ml.registry import aliases_of, connect
+from ml.registry import aliases_of, connect, registered_models
 from tests.dags.running import run_dag
 
 DAY = date(2026, 3, 31)
@@ -22,8 +22,8 @@ DAYS = 85
 def trained(airflow_db, db, sandbox, mlflow_uri):
     """A platform with a champion."""
     client = connect(mlflow_uri)
-    for model in client.search_registered_models():
-        client.delete_registered_model(model.name)
+    for model in registered_models(client):
+        client.delete_registered_model(model)
     load_world(db, WorldConfig(accounts=15, start=DAY - timedelta(days=DAYS - 1), days=DAYS))
     assert run_dag("train_ctr_model", day=(DAY - timedelta(days=1)).isoformat()).state == "success"
     return client
@@ -50,7 +50,7 @@ def test_the_next_challenger_is_tested_and_told_once(trained, db):
     assert started.tasks["ask_for_promotion"] == "skipped"
     (test,) = experiments.running_experiments(db)
     assert (test.champion_version, test.challenger_version) == (1, 2)
-    assert "impressions a day" in test.smallest_effect
+    assert "would be seen with a chance of 80 %" in test.smallest_effect
     again = run_dag("evaluate_experiment", day=DAY.isoformat())
     assert (again.report["started"], again.report["looked"]) == (0, 1)
     (told,) = messages(db, "experiment")

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from include.db import ml
 from include.simulator import DriftEvent, WorldConfig
 from include.simulator.loading import load_world
-from ml.registry import connect
+from ml.registry import connect, registered_models
 from tests.dags.running import run_dag
 
 DAY = date(2026, 3, 31)
@@ -21,8 +21,8 @@ DAYS = 85
 def registry(mlflow_uri):
     """A client of MLflow; what earlier tests registered is removed."""
     client = connect(mlflow_uri)
-    for model in client.search_registered_models():
-        client.delete_registered_model(model.name)
+    for model in registered_models(client):
+        client.delete_registered_model(model)
     return client
 
 

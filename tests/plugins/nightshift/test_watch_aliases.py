@@ -8,7 +8,7 @@ import pytest
 
 from include.db import promotion as books
 from include.db.promotion import Action, NewMove
-from ml.registry import RegistryRefused, connect
+from ml.registry import RegistryRefused, connect, registered_models
 from nightshift.watch_aliases import keep_webhook, reconcile_models, tell_findings, watch_report
 from tests.include.promotion.registry import register_version
 
@@ -17,8 +17,8 @@ from tests.include.promotion.registry import register_version
 def client(mlflow_uri: str) -> Any:
     """A client of MLflow; what earlier tests registered is removed."""
     client = connect(mlflow_uri)
-    for model in client.search_registered_models():
-        client.delete_registered_model(model.name)
+    for model in registered_models(client):
+        client.delete_registered_model(model)
     return client
 
 
