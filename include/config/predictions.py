@@ -21,6 +21,7 @@ class PredictionThresholds(Section):
     redis_timeout_ms: PositiveInt
     redis_pause_s: PositiveFloat
     ttl_hours: PositiveInt
+    near_rates: PositiveInt
     log_rows: PositiveInt
     log_seconds: PositiveFloat
     log_waiting: PositiveInt

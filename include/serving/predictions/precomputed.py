@@ -1,6 +1,7 @@
 """Rates computed ahead, in Redis: keyed by model, version and the row, so a promotion never serves old ones.
 
 Redis is a convenience: without it, or when it is slow, rates are computed, and it is left alone for a while.
+A rate never changes for its key, so those that were found are kept in memory too, the latest asked longest.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import json
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -55,10 +57,21 @@ class PrecomputedRates:
         self._client = client
         self._limits = limits
         self._away_until = 0.0
+        self._near: OrderedDict[str, float] = OrderedDict()
 
     async def get(self, keys: Sequence[str]) -> list[float | None]:
         """A rate for each key, None where there is none or Redis does not answer."""
-        if self._client is None or not keys or time.monotonic() < self._away_until:
+        known: list[float | None] = [self._near.get(key) for key in keys]
+        missing = [key for key, rate in zip(keys, known, strict=True) if rate is None]
+        if not missing:
+            for key in keys:
+                self._near.move_to_end(key)
+            return known
+        fetched = dict(zip(missing, await self._fetched(missing), strict=True))
+        return [fetched[key] if rate is None else rate for key, rate in zip(keys, known, strict=True)]
+
+    async def _fetched(self, keys: Sequence[str]) -> list[float | None]:
+        if self._client is None or time.monotonic() < self._away_until:
             return [None] * len(keys)
         try:
             found = await self._client.mget(keys)
@@ -70,7 +83,11 @@ class PrecomputedRates:
                 self._limits.redis_pause_s,
             )
             return [None] * len(keys)
-        return [_rate(value) for value in found]
+        rates = [_rate(value) for value in found]
+        self._near.update((key, rate) for key, rate in zip(keys, rates, strict=True) if rate is not None)
+        while len(self._near) > self._limits.near_rates:
+            self._near.popitem(last=False)
+        return rates
 
     async def close(self) -> None:
         """Give the connections back."""

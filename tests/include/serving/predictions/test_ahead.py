@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import timedelta
 
 import pytest
 import redis
+import redis.asyncio
 
 from include.promotion import promote
 from include.serving.predictions.ahead import VersionToWarm, compute_ahead, probable_rows
-from include.serving.predictions.precomputed import features_hash, key_of
+from include.serving.predictions.precomputed import PrecomputedRates, features_hash, key_of
 from ml.ctr.bundle_runtime import Bundle
 from ml.registry import fetch_bundle
 from tests.include.serving.predictions.conftest import ACCOUNT, DAY, quick, told
@@ -82,6 +84,25 @@ def test_after_a_promotion_no_old_rate_is_answered(service, platform, store, ver
     new = service.wait_for(lambda: (answer := told(service.predict(features=row)))["version"] == 2 and answer)
     assert new["source"] == "computed"
     assert new["ctr"] != old["ctr"]
+
+
+def test_what_was_found_once_is_known_without_the_store_and_memory_is_bounded(redis_server, store):
+    limits = quick(near_rates=10).predictions
+    for number in range(30):
+        store.set(f"rate:{number}", "0.01")
+
+    async def ask():
+        client = redis.asyncio.Redis(port=redis_server.port, password=redis_server.password)
+        rates = PrecomputedRates(client, limits)
+        first = await rates.get(["rate:0", "nothing"])
+        for number in range(1, 30):
+            await rates.get([f"rate:{number}"])
+        store.flushall()
+        last, forgotten = await rates.get(["rate:29"]), await rates.get(["rate:0"])
+        await rates.close()
+        return first, last, forgotten
+
+    assert asyncio.run(ask()) == ([0.01, None], [0.01], [None])
 
 
 def test_what_is_no_rate_in_the_store_is_computed(service, platform, store, versions):
