@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -87,10 +87,6 @@ class CtrModel:
         return {
             name: value / total for name, value in sorted(shares.items(), key=lambda i: -i[1]) if value > 0
         }
-
-    def with_calibration(self, calibration: Recalibration) -> CtrModel:
-        """The same members under another calibration."""
-        return replace(self, calibration=calibration)
 
     def save(self, folder: Path) -> None:
         """Write the model's files into an existing folder."""
