@@ -79,63 +79,21 @@ def promote_model() -> None:
 
     @task(outlets=[ALIAS_MOVED, CHAMPION_MOVED])
     def promote(gathered: dict[str, Any], answered: dict[str, str], dag_run: Any) -> dict[str, str]:
-        from nightshift.connections import mlflow_tracking_uri, nightshift_engine
-        from nightshift.promote import promote_candidate
-
-        return promote_candidate(
-            gathered,
-            who=answered["who"],
-            why=answered["reason"],
-            engine=nightshift_engine(),
-            tracking_uri=mlflow_tracking_uri(),
-            run_id=dag_run.run_id,
-        )
+        return _promoted(gathered, answered["who"], answered["reason"], dag_run)
 
     @task(outlets=[ALIAS_MOVED, CHAMPION_MOVED])
     def promote_automatically(gathered: dict[str, Any], dag_run: Any) -> dict[str, str]:
-        from nightshift.connections import mlflow_tracking_uri, nightshift_engine
-        from nightshift.promote import BY_CONFIGURATION, promote_candidate
+        from nightshift.promote import BY_CONFIGURATION
 
-        return promote_candidate(
-            gathered,
-            who=BY_CONFIGURATION,
-            why="",
-            engine=nightshift_engine(),
-            tracking_uri=mlflow_tracking_uri(),
-            run_id=dag_run.run_id,
-        )
+        return _promoted(gathered, BY_CONFIGURATION, "", dag_run)
 
     @task
     def reject(gathered: dict[str, Any], answered: dict[str, str], dag_run: Any) -> dict[str, str]:
-        from include.db.promotion import Decision
-        from nightshift.connections import mlflow_tracking_uri, nightshift_engine
-        from nightshift.promote import end_promotion
-
-        return end_promotion(
-            gathered,
-            Decision.REJECTED,
-            who=answered["who"],
-            why=answered["reason"],
-            engine=nightshift_engine(),
-            tracking_uri=mlflow_tracking_uri(),
-            run_id=dag_run.run_id,
-        )
+        return _ended("rejected", gathered, answered, dag_run)
 
     @task
     def time_out(gathered: dict[str, Any], answered: dict[str, str], dag_run: Any) -> dict[str, str]:
-        from include.db.promotion import Decision
-        from nightshift.connections import mlflow_tracking_uri, nightshift_engine
-        from nightshift.promote import end_promotion
-
-        return end_promotion(
-            gathered,
-            Decision.TIMED_OUT,
-            who=answered["who"],
-            why=answered["reason"],
-            engine=nightshift_engine(),
-            tracking_uri=mlflow_tracking_uri(),
-            run_id=dag_run.run_id,
-        )
+        return _ended("timed_out", gathered, answered, dag_run)
 
     @task(outlets=[PROMOTION_WANTED])
     def put_off(gathered: dict[str, Any], outlet_events: Any) -> int:
@@ -157,6 +115,36 @@ def promote_model() -> None:
     choose_path(gathered) >> [ask_a_person, automatic, later]
     act_on_answer(answered) >> ends
     [*ends, automatic, later] >> report(gathered)
+
+
+def _promoted(gathered: dict[str, Any], who: str, why: str, dag_run: Any) -> dict[str, str]:
+    from nightshift.connections import mlflow_tracking_uri, nightshift_engine
+    from nightshift.promote import promote_candidate
+
+    return promote_candidate(
+        gathered,
+        who=who,
+        why=why,
+        engine=nightshift_engine(),
+        tracking_uri=mlflow_tracking_uri(),
+        run_id=dag_run.run_id,
+    )
+
+
+def _ended(state: str, gathered: dict[str, Any], answered: dict[str, str], dag_run: Any) -> dict[str, str]:
+    from include.db.promotion import Decision
+    from nightshift.connections import mlflow_tracking_uri, nightshift_engine
+    from nightshift.promote import end_promotion
+
+    return end_promotion(
+        gathered,
+        Decision(state),
+        who=answered["who"],
+        why=answered["reason"],
+        engine=nightshift_engine(),
+        tracking_uri=mlflow_tracking_uri(),
+        run_id=dag_run.run_id,
+    )
 
 
 promote_model()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import norm
@@ -123,22 +123,17 @@ def _with_weight(members: tuple[Member, ...], weights: np.ndarray) -> tuple[Memb
 
 def _only(model: CtrModel, members: tuple[Member, ...], best: int) -> CtrModel:
     weights = np.eye(len(members) + 1)[best]
-    return CtrModel(
-        model.encoder,
-        _with_weight(members, weights),
-        weighted([member.name for member in members], weights),
-        model.constant,
-        Recalibration(),
-        model.niches,
-        model.feature_set,
+    return replace(
+        model,
+        members=_with_weight(members, weights),
+        weights=weighted([member.name for member in members], weights),
+        calibration=Recalibration(),
     )
 
 
 def _constant(model: CtrModel) -> CtrModel:
     weights = dict.fromkeys(model.weights, 0.0) | {CONSTANT: 1.0}
-    return CtrModel(
-        model.encoder, (), weights, model.constant, Recalibration(), model.niches, model.feature_set
-    )
+    return replace(model, members=(), weights=weights, calibration=Recalibration())
 
 
 def _confidence_over_constant(predicted: np.ndarray, constant: float, rows: FeatureFrame) -> float:
