@@ -13,7 +13,7 @@ BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
-.PHONY: help setup demo nightly up start down status test lint bench bench-% docs lock clean
+.PHONY: help setup demo nightly up start down status test lint bench bench-% docs lock reset clean
 
 help: ## what there is
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -66,8 +66,9 @@ bench: $(READY) ## every benchmark; each writes var/bench/NAME.json
 bench-%: $(READY) ## one benchmark, e.g. make bench-dags
 	@$(PYTHON) -m tests.benchmarks.bench_$*
 
-docs: $(READY) ## write docs/DAGs.md from the DAGs
+docs: $(READY) ## write docs/DAGs.md from the DAGs, and the table of docs/drift.md from the thresholds
 	@$(PYTHON) -m nightshift.dag_catalog
+	@$(PYTHON) -m nightshift.drift_table
 
 lock: $(READY) ## compile requirements*.in into requirements*.txt
 	@for name in requirements requirements-dev; do \
@@ -77,6 +78,9 @@ lock: $(READY) ## compile requirements*.in into requirements*.txt
 			| grep -vE '^(nvidia-|cuda-|triton)'; } > $$name.txt.new; \
 		mv $$name.txt.new $$name.txt; done
 
-clean: ## stop everything and remove what was made here: var/ and .venv/
+reset: ## stop everything and forget all data: removes var/
 	@if [ -e $(READY) ]; then $(STACK) down; fi
-	@rm -rf var $(VENV)
+	@rm -rf var
+
+clean: reset ## the same, and remove what was installed: .venv/
+	@rm -rf $(VENV)

@@ -1,15 +1,19 @@
-"""Asks whether the data still look like what the champion learnt from, and acts when they do not.
+"""Asks whether the champions still fit the newest days, what it costs if not, and acts.
 
 ## What
-Compares the newest week with the newest part of the champion's training window before it (for an export
-without dates: the newest campaign with the others), column by column. How far a column must move to count
-allows for how few ads there are, so quiet days stay quiet. Evidently draws the page; it is kept in MLflow
-(experiment `drift`), the numbers in `ml.drift_report`. The verdict branches: `no_action`; `alert`, one Slack
-message; `retrain`, which starts train_ctr_model on the newest days and comes with an `alert`. Thresholds are
-under `drift` in `include/config/thresholds.yaml`.
+For every model under `drift.models`, compares the newest week with what the champion learnt from (for an
+export without dates: the newest campaign with those before): features, predictions, errors on rows that it
+has not learnt from, and the quality of the data; all together and niche by niche. Errors are told as the
+share of the champion's worth that they cost, so what moved without harm is no reason to act. How much must
+move allows for how few ads there are, and a severity counts when two days agree or it is certain. The verdict
+branches: `no_action`; `alert`, a Slack message once per incident and one when it is over; `retrain`, which
+asks train_ctr_model for an update that has to prove itself. See *Browse > Drift*; Evidently's page of the day
+opens from there. docs/drift.md explains every verdict; thresholds are under `drift` in
+`include/config/thresholds.yaml`.
 
 ## When it fails
 - *RegistryUnavailable*: MLflow did not answer. Retried by itself; running the day again replaces its report.
+- *WatchedTableInvalid*: `drift.models` names a table or column that is not there; the message says which.
 - `alert` fails: see connection `slack_alerts`; a retrain has been asked for nevertheless.
 - Too little data, no champion, or odd data fail nothing: the severity is `cannot_tell`, and says why.
 
@@ -36,13 +40,19 @@ from nightshift.scope import SCOPE_PARAM
     params={"day": DAY_PARAM, "scope": SCOPE_PARAM},
 )
 def drift_report() -> None:
-    @task(inlets=[ADS_PERFORMANCE, CTR_MODEL])
-    def assess(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
-        from nightshift.connections import connection, mlflow_tracking_uri, nightshift_engine
-        from nightshift.watch_drift import assess_scope
+    @task
+    def choose_models(params: dict[str, Any]) -> list[dict[str, str]]:
+        from nightshift.watch_drift import models_to_watch
 
-        return assess_scope(
-            params["scope"],
+        return models_to_watch(params["scope"])
+
+    @task(inlets=[ADS_PERFORMANCE, CTR_MODEL])
+    def assess(watched: dict[str, str], params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
+        from nightshift.connections import connection, mlflow_tracking_uri, nightshift_engine
+        from nightshift.watch_drift import assess
+
+        return assess(
+            watched,
             run_day(params, dag_run),
             engine=nightshift_engine(),
             tracking_uri=mlflow_tracking_uri(),
@@ -50,32 +60,32 @@ def drift_report() -> None:
         )
 
     @task.branch
-    def decide(assessed: dict[str, Any]) -> list[str]:
-        from nightshift.watch_drift import actions
+    def decide(assessed: Any) -> list[str]:
+        from nightshift.watch_drift import tasks_to_do
 
-        return actions(assessed)
-
-    @task
-    def no_action(assessed: dict[str, Any]) -> dict[str, str]:
-        return {"why": assessed["summary"]}
+        return tasks_to_do(assessed)
 
     @task
-    def alert(assessed: dict[str, Any], dag_run: Any) -> dict[str, bool]:
+    def no_action(assessed: Any) -> dict[str, list[str]]:
+        return {"why": [each["reason"] for each in assessed]}
+
+    @task
+    def alert(assessed: Any, dag_run: Any) -> dict[str, int]:
         from nightshift.connections import nightshift_engine, slack_channel
         from nightshift.links import run_url
-        from nightshift.watch_drift import post_drift_alert
+        from nightshift.tell_drift import tell_incidents
 
-        posted = post_drift_alert(
-            assessed,
+        told = tell_incidents(
+            list(assessed),
             engine=nightshift_engine(),
             channel=slack_channel("slack_alerts"),
             run_id=dag_run.run_id,
             run_url=run_url(dag_run.dag_id, dag_run.run_id),
         )
-        return {"posted": posted}
+        return {"posted": told}
 
     @task(outlets=[RETRAIN_WANTED])
-    def retrain(assessed: dict[str, Any], outlet_events: Any) -> dict[str, Any]:
+    def retrain(assessed: Any, outlet_events: Any) -> dict[str, Any]:
         from nightshift.watch_drift import retrain_request
 
         request = retrain_request(assessed)
@@ -83,13 +93,15 @@ def drift_report() -> None:
         return request
 
     @task(outlets=[DRIFT_REPORT], trigger_rule="none_failed_min_one_success")
-    def report(assessed: dict[str, Any], outlet_events: Any) -> dict[str, Any]:
-        names = ("severity", "decision", "drifted_columns", "html_uri", "summary")
-        told = {name: assessed[name] for name in names}
-        outlet_events[DRIFT_REPORT].extra = {name: assessed[name] for name in ("scope", "day", *names[:2])}
+    def report(assessed: Any, outlet_events: Any) -> dict[str, Any]:
+        from nightshift.watch_drift import report
+
+        told = report(assessed)
+        event = {name: told[name] for name in ("scope", "day", "severity", "decision")}
+        outlet_events[DRIFT_REPORT].extra = event
         return told
 
-    assessed = assess()
+    assessed = assess.expand(watched=choose_models())
     actions = [no_action(assessed), alert(assessed), retrain(assessed)]
     decide(assessed) >> actions >> report(assessed)
 

@@ -8,16 +8,26 @@ other ads, where an export has no dates). The model goes to MLflow as `ctr` or `
 plots, data window, model card and an ONNX bundle for serving: the first version is champion, later ones that
 pass their gates (`ctr.gates`) are challenger. Starts on Sundays, by hand, and when drift_report asks for a
 model (asset `nightshift://models/ctr/retrain_wanted`). The same data and settings again find the version
-there is and make none. Mode `incremental` goes on from the champion with the rows after its last day, `niche`
-grows only the niches' trees anew; either makes a version only where that is proved to help, and says so.
+there is and make none.
+
+Mode `full` learns anew. Mode `update`, which drift_report asks for, is a tournament: recalibrate the
+champion, go on from it, learn anew from everything, learn anew from the recent days; `incremental` tries the
+first two. They learn from half of the ads of the days after the champion's last one, the other half judges on
+the newest of these days, then the other way round. A version is made only of what is proved better than
+keeping the champion; the report tells before and after, or that nothing helped (also kept in
+`ml.model_update`). `niche` grows only the niches' trees anew, where they are proved to help.
 
 ## When it fails
 - *TrainingDataInsufficient*, *NoPerformanceRows*: too little data in the window; the message says how much
   there is and is needed. Run meta_insights_etl for the missing days, or import an export, then trigger again.
-- *ContinuationRefused*: there is no champion to go on from, or too few new rows. Trigger with mode `full`.
+- *ContinuationRefused*: there is no champion to go on from, or, in a run by hand, too few new rows. Trigger
+  with mode `full`. A champion that has learnt all days already, and too few rows where drift asked, are no
+  failure: the report says so.
 - *LeakageFound*, *ParityFailed*: a fault of the code; nothing was registered. The message names the feature
   or the row.
 - *FeatureInputInvalid*: rows that cannot be right; the message names ad and column. Correct the source.
+- `tell` fails: see connection `slack_alerts`; the model is registered nevertheless. It answers the Slack
+  message of the drift that asked.
 - *RegistryUnavailable*: MLflow did not answer. Retried by itself; an attempt that died half-way is cleared
   up by the next one. *RegistryRefused*: MLflow said no, see the message.
 
@@ -59,9 +69,12 @@ from nightshift.scope import SCOPE_PARAM
         "mode": Param(
             "full",
             type="string",
-            enum=["full", "incremental", "niche"],
+            enum=["full", "update", "incremental", "niche"],
             title="Mode",
-            description="full: anew; incremental: go on from the champion; niche: only the niches' own trees",
+            description=(
+                "full: anew; update: whatever is proved better than the champion on the newest days; "
+                "incremental: the same, but only small changes of it; niche: only the niches' own trees"
+            ),
         ),
     },
 )
@@ -102,7 +115,27 @@ def train_ctr_model() -> None:
 
         return training_report(list(trainings))
 
-    report(train_and_register.expand(plan=choose_window()))
+    @task
+    def tell(trainings: Any, dag_run: Any) -> dict[str, int]:
+        from nightshift.connections import nightshift_engine, slack_channel
+        from nightshift.links import dag_url, run_url
+        from nightshift.tell_drift import tell_updates, updates_to_tell
+
+        asked = updates_to_tell(trainings)
+        if not asked:
+            return {"posted": 0}
+        posted = tell_updates(
+            asked,
+            engine=nightshift_engine(),
+            channel=slack_channel("slack_alerts"),
+            run_id=dag_run.run_id,
+            run_url=run_url(dag_run.dag_id, dag_run.run_id),
+            promote_url=dag_url("promote_model"),
+        )
+        return {"posted": posted}
+
+    trained = train_and_register.expand(plan=choose_window())
+    tell(trained) >> report(trained)
 
 
 train_ctr_model()

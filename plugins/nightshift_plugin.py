@@ -1,5 +1,5 @@
 """What Nightshift shows inside Airflow's own pages: costs, cache and batches of language-model work, models
-and their promotions, and the way to MLflow and, on a laptop, to the Slack inbox.
+and their promotions, drift, and the way to MLflow and, on a laptop, to the Slack inbox.
 
 Airflow executes every file of this folder under its bare name; `.airflowignore` keeps the package
 `nightshift` out of that, so this file is the only one it finds.
@@ -28,6 +28,14 @@ MODELS = {
     "destination": "nav",
     "category": "browse",
     "url_route": "models",
+}
+
+DRIFT = {
+    "name": "Drift",
+    "href": f"{PREFIX}/drift",
+    "destination": "nav",
+    "category": "browse",
+    "url_route": "drift",
 }
 
 
@@ -59,5 +67,5 @@ class NightshiftPlugin(AirflowPlugin):
         },
         {"app": LazyApp("nightshift.pages.app:create_app"), "url_prefix": PREFIX, "name": "Nightshift pages"},
     ]
-    external_views = [SAVINGS, MODELS, *_links()]  # noqa: RUF012
+    external_views = [SAVINGS, MODELS, DRIFT, *_links()]  # noqa: RUF012
     operator_extra_links = [NightBatchesLink()]  # noqa: RUF012

@@ -46,6 +46,9 @@ _PASSING = {
     "team_added_to_org",
 }
 
+# Slack's words for a message that takes no replies, or is not there any more.
+_NO_THREAD = {"thread_not_found", "cannot_reply_to_message"}
+
 _PICTURE_PAUSE_S = 1.5
 
 
@@ -120,6 +123,7 @@ def post_once(
     dag_id: str | None = None,
     run_id: str | None = None,
     picture: Picture | None = None,
+    in_thread_of: str | None = None,
 ) -> SlackPosting:
     """Post a message unless one of its key was sent before.
 
@@ -128,6 +132,8 @@ def post_once(
         message_key: what makes it this message and no other, e.g. DAG and run, or week and scope.
         kind: `failure`, `drift`, `weekly`, ...
         picture: shown in the message; without it, if Slack does not manage to show it in time.
+        in_thread_of: key of an earlier message that this one answers. Where that was sent to this channel,
+            it is posted as a reply in its thread; else as a message of its own.
 
     Raises:
         SlackRefused, SlackUnavailable: it was not sent, or for the latter, may not have been.
@@ -147,7 +153,10 @@ def post_once(
             connection.commit()
             if stored.sent:
                 return SlackPosting(stored.slack_ts or "", posted=False)
-            posting = post(channel, message, picture)
+            thread_ts = alerts.sent_ts(connection, in_thread_of, channel.channel) if in_thread_of else None
+            # Slack may take its time, and nothing of the database is needed meanwhile.
+            connection.commit()
+            posting = post(channel, message, picture, thread_ts=thread_ts)
             try:
                 alerts.mark_sent(connection, message_key, posting.ts)
                 connection.commit()
@@ -165,15 +174,38 @@ def post_once(
         ) from error
 
 
-def post(channel: SlackChannel, message: SlackMessage, picture: Picture | None = None) -> SlackPosting:
+def post(
+    channel: SlackChannel,
+    message: SlackMessage,
+    picture: Picture | None = None,
+    *,
+    thread_ts: str | None = None,
+) -> SlackPosting:
     """Post a message, whatever was posted before.
+
+    Args:
+        thread_ts: Slack's id of a message in the channel, to reply in its thread. Where Slack knows of no
+            such thread any more, it is posted as a message of its own.
 
     Raises:
         SlackRefused, SlackUnavailable: as `post_once`.
     """
+    if thread_ts:
+        try:
+            return _post(channel, message, picture, thread_ts)
+        except SlackRefused as refusal:
+            if refusal.code not in _NO_THREAD:
+                raise
+            log.warning("the message that this one answers takes no replies (%s)", refusal.code)
+    return _post(channel, message, picture, None)
+
+
+def _post(
+    channel: SlackChannel, message: SlackMessage, picture: Picture | None, thread_ts: str | None
+) -> SlackPosting:
     client = _client(channel)
     if picture is None:
-        return _send(client, channel, message)
+        return _send(client, channel, message, thread_ts)
     file_id = _upload(client, picture)
     if file_id:
         illustrated = _with_picture(message, file_id, picture)
@@ -181,21 +213,24 @@ def post(channel: SlackChannel, message: SlackMessage, picture: Picture | None =
             if attempt:
                 time.sleep(_PICTURE_PAUSE_S)
             try:
-                return _send(client, channel, illustrated)
+                return _send(client, channel, illustrated, thread_ts)
             except SlackRefused as refusal:
                 # What Slack answers until it has looked at an uploaded file.
                 if refusal.code != "invalid_blocks":
                     raise
     log.warning("the message goes without its picture %s: Slack does not show it", picture.filename)
-    return _send(client, channel, message)
+    return _send(client, channel, message, thread_ts)
 
 
-def _send(client: WebClient, channel: SlackChannel, message: SlackMessage) -> SlackPosting:
+def _send(
+    client: WebClient, channel: SlackChannel, message: SlackMessage, thread_ts: str | None
+) -> SlackPosting:
     answer = _call(
         lambda: client.chat_postMessage(
             channel=channel.channel,
             text=message.text,
             blocks=list(message.blocks),
+            thread_ts=thread_ts,
             unfurl_links=False,
             unfurl_media=False,
         ),

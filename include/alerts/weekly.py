@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import date
 
+from include.alerts.drift import DECISIONS
 from include.alerts.message import (
     Block,
     SlackMessage,
@@ -153,7 +154,7 @@ def _drift(facts: WeeklyFacts) -> list[str]:
     acted = [verdict for verdict in facts.drift if verdict.decision != "no_action"][:3]
     lines += [
         f"{verdict.day:%a %-d %b}, {escape(verdict.scope)}: {escape(clip(verdict.summary, 300))} "
-        f"-> {escape(verdict.decision)}"
+        f"-> {escape(DECISIONS.get(verdict.decision, verdict.decision))}"
         for verdict in acted
     ]
     return lines

@@ -64,13 +64,15 @@ class NicheSettings(Section):
 
 
 class IncrementalSettings(Section):
-    """Training that goes on from a version."""
+    """Updates of a version."""
 
     min_rows: PositiveInt
     rounds: PositiveInt
     epochs: PositiveInt
+    shift_sd: PositiveFloat
     judged_share: Share
-    old_tolerance: NonNegative
+    judged_ads: PositiveInt
+    confidence: Share
 
 
 class GateSettings(Section):

@@ -103,6 +103,15 @@ def mark_sent(connection: Connection, message_key: str, slack_ts: str) -> None:
     )
 
 
+def sent_ts(connection: Connection, message_key: str, channel: str) -> str | None:
+    """Slack's id of a message that was sent to a channel; `None` where none of that key was sent there."""
+    query = text("""
+        SELECT slack_ts FROM alerts.slack_message
+        WHERE message_key = :key AND channel = :channel AND state = 'sent'
+    """)
+    return connection.execute(query, {"key": message_key, "channel": channel}).scalar_one_or_none() or None
+
+
 def record_task_failure(
     engine: Engine,
     *,

@@ -66,14 +66,27 @@ def model_lock(engine: Engine, model_name: str) -> Iterator[None]:
     MLflow has no unique keys, so two processes that register the same training at once would make two
     versions. The lock belongs to a database session and ends with the process.
     """
-    number = int.from_bytes(hashlib.sha256(model_name.encode()).digest()[:4], signed=True)
-    key = {"class": _LOCK_CLASS, "number": number}
+    key = {"class": _LOCK_CLASS, "number": _lock_number(model_name)}
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SELECT pg_advisory_lock(:class, :number)"), key)
         try:
             yield
         finally:
             connection.execute(text("SELECT pg_advisory_unlock(:class, :number)"), key)
+
+
+def training_in_progress(engine: Engine, model_name: str) -> bool:
+    """Whether somebody holds the `model_lock` of a model right now. Looking takes no lock."""
+    query = text("""
+        SELECT EXISTS (
+            SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+            WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND datname = current_database()
+              AND classid = CAST(:class AS oid) AND objid = CAST(:number AS oid))
+    """)
+    # PostgreSQL shows the two halves of the key without a sign.
+    key = {"class": _LOCK_CLASS, "number": _lock_number(model_name) % 2**32}
+    with engine.connect() as connection:
+        return bool(connection.execute(query, key).scalar_one())
 
 
 def record_training_run(engine: Engine, run: TrainingRun) -> None:
@@ -164,3 +177,7 @@ def drift_reports(
     with engine.connect() as connection:
         found = connection.execute(query, {"since": since, "until": until, "scope": scope}).mappings()
         return [DriftReport(**row) for row in found]
+
+
+def _lock_number(model_name: str) -> int:
+    return int.from_bytes(hashlib.sha256(model_name.encode()).digest()[:4], signed=True)

@@ -126,7 +126,8 @@ def run_night(stack: Stack, plan: NightPlan, say: Say, began: float) -> bool:
             if dag_id == "weekly_learning_report":
                 _follow_retrain(airflow, outcomes, screen, started_at)
             airflow.unpause(dag_id)
-            conf = {"day": plan.day.isoformat(), **({"scope": scope} if dag_id in _SCOPED else {})}
+            day = _training_day(plan, stack) if dag_id == "train_ctr_model" else plan.day
+            conf = {"day": day.isoformat(), **({"scope": scope} if dag_id in _SCOPED else {})}
             _follow(airflow, airflow.trigger(dag_id, conf), dag_id, outcomes, screen)
     summary = _summary(plan, scope, started_at, time.monotonic() - began, outcomes, imported)
     summary["slack_messages"] = _slack_messages(stack) - slack_before
@@ -135,6 +136,14 @@ def run_night(stack: Stack, plan: NightPlan, say: Say, began: float) -> bool:
     path.write_text(json.dumps(summary, indent=2, default=str) + "\n")
     say(f"the night took {summary['seconds']:.0f} s; summary in {path}")
     return bool(summary["succeeded"])
+
+
+def _training_day(plan: NightPlan, stack: Stack) -> date:
+    """The champion of a changed platform was trained before the change, as one of last week's would be."""
+    stored = simulated_world(make_engine(cluster(stack.settings, stack.secrets).dsn("nightshift")))
+    if not plan.drift or not stored or not stored["drift"]:
+        return plan.day
+    return min(plan.day, date.fromisoformat(stored["drift"]["start"]) - timedelta(days=1))
 
 
 # DAGs that work on one account or on all; the others always see everything.
@@ -158,7 +167,7 @@ def _follow_retrain(
     airflow: AirflowApi, outcomes: dict[str, DagOutcome], screen: NightScreen, since: datetime
 ) -> None:
     """Wait for the training that the drift report started through its asset event, if it did."""
-    if outcomes["drift_report"].did.get("decision") != "retrain":
+    if outcomes["drift_report"].did.get("decision") not in ("incremental", "update"):
         return
     # In the table it stands where it happens: before the weekly report.
     report = outcomes.pop("weekly_learning_report")
@@ -202,8 +211,13 @@ def _load_data(stack: Stack, plan: NightPlan, say: Say) -> dict[str, Any] | None
         counted = {name: getattr(totals, name) for name in ("account_id", "rows", "impressions", "clicks")}
         return {**counted, "spend": str(totals.spend), "file": plan.ads_export.name}
     stored = simulated_world(engine)
-    # A change can still be planted in a platform that is loaded, once: it would rewrite the past again.
-    if stored and (stored["drift"] or not plan.drift):
+    if stored and plan.drift and not stored["drift"]:
+        # It would rewrite days that the champion has learnt from: then nobody could tell what it has missed.
+        raise DataNotLoaded(
+            "the simulated platform is already loaded without a change, and its champion has learnt those "
+            "days: run `make reset` first, which forgets everything in var/"
+        )
+    if stored:
         say("the simulated platform is already loaded")
         return None
     until = plan.day - timedelta(days=1)

@@ -1,6 +1,7 @@
 """The CTR model: members, ensemble, niches, baselines, splits, evaluation, training, bundle.
 
-`training.py` trains in full, `incremental.py` goes on from a version; both put members (`xgboost_member.py`,
+`training.py` trains in full, `tournament.py` tries updates of a version (`strategies.py`), and
+`niche_training.py` grows new trees for its niches. All put members (`xgboost_member.py`,
 `lightgbm_member.py`, `mlp_member.py`) together with `fitting.py` and judge with `judging.py`. Members are
 imported when they are needed: PyTorch alone takes seconds.
 """
@@ -10,11 +11,12 @@ from ml.ctr.errors import (
     CtrTrainingError,
     LeakageFound,
     ModelFilesInvalid,
+    NothingNewer,
     ParityFailed,
     TrainingDataInsufficient,
 )
-from ml.ctr.incremental import Continuation, train_incremental, train_niches
 from ml.ctr.model import CtrModel
+from ml.ctr.niche_training import NicheUpdate, train_niches
 from ml.ctr.settings import (
     CtrSettings,
     EnsembleSettings,
@@ -25,10 +27,14 @@ from ml.ctr.settings import (
     NicheSettings,
     XgboostSettings,
 )
+from ml.ctr.strategies import INCREMENTAL, UPDATE, Strategy
+from ml.ctr.tournament import Candidate, Tournament, run_tournament
 from ml.ctr.training import CtrTraining, Rival, train_ctr
 
 __all__ = [
-    "Continuation",
+    "INCREMENTAL",
+    "UPDATE",
+    "Candidate",
     "ContinuationRefused",
     "CtrModel",
     "CtrSettings",
@@ -42,11 +48,15 @@ __all__ = [
     "MlpSettings",
     "ModelFilesInvalid",
     "NicheSettings",
+    "NicheUpdate",
+    "NothingNewer",
     "ParityFailed",
     "Rival",
+    "Strategy",
+    "Tournament",
     "TrainingDataInsufficient",
     "XgboostSettings",
+    "run_tournament",
     "train_ctr",
-    "train_incremental",
     "train_niches",
 ]

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
 from ml.ctr.member import rate_of
+
+# Rates that are wrong by a factor of twenty are broken data, and rows without any click have no best shift.
+_FARTHEST = 3.0
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,30 @@ def recalibrated(
         return Recalibration()
     shift, slope = map(float, found.x)
     return Recalibration(shift + middle * (1 - slope), slope)
+
+
+def shrunk_shift(
+    log_odds: np.ndarray, clicks: np.ndarray, impressions: np.ndarray, groups: np.ndarray, prior_sd: float
+) -> float:
+    """How far these rows say that all log-odds lie too low, pulled towards 0 by how little they can say.
+
+    The intercept alone of `recalibrated`, with the same prior and the same division by the dispersion of the
+    ads' clicks. The dispersion is taken around the moved rates: a shift that all ads share is what is being
+    measured, and counted as their disagreement it would talk itself down.
+
+    Args:
+        log_odds, clicks, impressions, groups, prior_sd: see `recalibrated`.
+    """
+
+    def fitted(dispersion: float, precision: float) -> float:
+        def objective(shift: float) -> float:
+            loss = _loss(log_odds + shift, clicks, impressions) * impressions.sum() / dispersion
+            return loss + precision * shift**2 / 2
+
+        return float(minimize_scalar(objective, bounds=(-_FARTHEST, _FARTHEST), method="bounded").x)
+
+    free = fitted(1.0, 0.0)
+    return fitted(_dispersion(rate_of(log_odds + free), clicks, impressions, groups), 1 / prior_sd**2)
 
 
 def _dispersion(rate: np.ndarray, clicks: np.ndarray, impressions: np.ndarray, groups: np.ndarray) -> float:

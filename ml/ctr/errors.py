@@ -25,3 +25,7 @@ class ParityFailed(CtrTrainingError):
 
 class ContinuationRefused(CtrTrainingError):
     """There is no version to go on from, or not enough new rows; the message says which."""
+
+
+class NothingNewer(ContinuationRefused):
+    """The version has learnt all rows there are: nothing is left to judge an update by."""

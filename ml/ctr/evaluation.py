@@ -39,7 +39,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with the 2.5th and 97.5th percentile of its bootstrap distribution."""
+    """A value with two percentiles of its bootstrap distribution; the 2.5th and 97.5th by default."""
 
     value: float
     low: float
@@ -96,6 +96,7 @@ def skill(
     impressions: np.ndarray,
     groups: np.ndarray,
     seed: int,
+    confidence: float = 0.975,
 ) -> Interval:
     """Share of the rival's log loss that the model saves, with an interval from resampling whole ads.
 
@@ -104,6 +105,7 @@ def skill(
         clicks, impressions: (n,) outcomes.
         groups: (n,) the ad of each row: rows of one ad rise and fall together, so ads are resampled.
         seed: of the bootstrap.
+        confidence: one-sided, of either end.
 
     Returns:
         Above 0 the model is better; an interval that stays above 0 says so with confidence.
@@ -122,7 +124,7 @@ def skill(
             )
         ]
     )
-    low, high = np.percentile(draws, [2.5, 97.5])
+    low, high = np.quantile(draws, [1 - confidence, confidence])
     return Interval(float(value), float(low), float(high))
 
 

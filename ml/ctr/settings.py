@@ -110,20 +110,24 @@ class NicheSettings:
 
 @dataclass(frozen=True)
 class IncrementalSettings:
-    """Training that goes on from a version there is.
+    """Updates of a version there is.
 
     Attributes:
         min_rows: new rows, below which nothing is trained.
-        rounds, epochs: most trees, and passes of the neural member, that are added.
-        judged_share: of the new days (or ads) that judge and are not learnt from.
-        old_tolerance: share of the log loss on old rows that may be lost.
+        rounds, epochs: trees, and passes of the neural member, that are added.
+        shift_sd: how far from 0 the move of all log-odds lies a priori.
+        judged_share: of the new days that judge and are not learnt from.
+        judged_ads: fewer cannot tell an update from luck.
+        confidence: one-sided and over all updates tried together, with which one must beat its parent.
     """
 
     min_rows: int
     rounds: int
     epochs: int
+    shift_sd: float
     judged_share: float
-    old_tolerance: float
+    judged_ads: int
+    confidence: float
 
 
 @dataclass(frozen=True)

@@ -158,8 +158,13 @@ def split_by_ad(groups: np.ndarray, *, test_share: float, validation_share: floa
 
 def halves(groups: np.ndarray, seed: int) -> np.ndarray:
     """(n,) mask of a random half of the ads, with all their rows; at least one ad on either side of two."""
+    return share_of_ads(groups, 0.5, seed)
+
+
+def share_of_ads(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """(n,) mask of a share of the ads (rounded down), with all their rows, dealt by a hash of their name."""
     ads, ad_of_row = np.unique(groups.astype(str), return_inverse=True)
-    return np.asarray(_places(ads, seed)[ad_of_row] < len(ads) // 2)
+    return np.asarray(_places(ads, seed)[ad_of_row] < int(len(ads) * share))
 
 
 def _places(ads: np.ndarray, seed: int) -> np.ndarray:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ml.drift.windows import WatchedColumn, Window
+from ml.drift.plan import floats, kind_of
+from ml.drift.windows import WatchedColumn
 
 
 @dataclass(frozen=True)
@@ -33,22 +34,20 @@ class EvidentlyReport:
 
 
 def render_report(
-    reference: Window,
-    current: Window,
+    reference: pd.DataFrame,
+    current: pd.DataFrame,
     columns: Sequence[WatchedColumn],
     *,
+    labels: tuple[str, str],
     sample_rows: int,
-    psi_drifted: float,
-    seed: int = 0,
 ) -> EvidentlyReport | None:
-    """Draw the columns that hold something in both windows.
+    """Draw the columns that hold something in both windows, each by the method Evidently chooses for it.
 
     Args:
-        reference, current: the windows.
-        columns: which columns to draw.
+        reference, current: rows of the windows, or evenly drawn ones.
+        columns: which columns to draw, in this order; embeddings are left out.
+        labels: of reference and current window.
         sample_rows: at most this many rows of each window are used, drawn without replacement.
-        psi_drifted: threshold Evidently marks columns by.
-        seed: of the sampling.
 
     Returns:
         None where no column can be drawn.
@@ -56,22 +55,22 @@ def render_report(
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
-    before, after = (_sample(window.rows, sample_rows, seed) for window in (reference, current))
+    before, after = (_sample(rows, sample_rows) for rows in (reference, current))
     names = [c.name for c in columns if _drawable(before, c.name) and _drawable(after, c.name)]
     if not names:
         return None
-    numeric = [name for name in names if pd.api.types.is_numeric_dtype(before[name])]
+    numeric = [name for name in names if kind_of(before[name]) == "number"]
     definition = DataDefinition(
         numerical_columns=numeric, categorical_columns=[name for name in names if name not in numeric]
     )
-    metrics = [ValueDrift(column=name, method="psi", threshold=psi_drifted) for name in names]
     datasets = [
         Dataset.from_pandas(_plain(rows[names], numeric), data_definition=definition)
         for rows in (after, before)
     ]
-    snapshot = Report(metrics, metadata={"reference": reference.label, "current": current.label}).run(
-        *datasets
-    )
+    snapshot = Report(
+        [ValueDrift(column=name) for name in names],
+        metadata={"reference": labels[0], "current": labels[1]},
+    ).run(*datasets)
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
         snapshot.save_html(str(page))
@@ -81,25 +80,26 @@ def render_report(
     )
 
 
-def _sample(rows: pd.DataFrame, at_most: int, seed: int) -> pd.DataFrame:
-    return rows if len(rows) <= at_most else rows.sample(n=at_most, random_state=seed)
+def _sample(rows: pd.DataFrame, at_most: int) -> pd.DataFrame:
+    return rows if len(rows) <= at_most else rows.sample(n=at_most, random_state=0)
 
 
 def _drawable(rows: pd.DataFrame, name: str) -> bool:
-    return name in rows and bool(_without_infinities(rows[name]).notna().any())
+    """Whether there is a value, and not vectors; numbers must have a finite one."""
+    if name not in rows or kind_of(rows[name]) == "embedding":
+        return False
+    if kind_of(rows[name]) == "number":
+        return bool(np.isfinite(floats(rows[name])).any())
+    return bool(rows[name].notna().any())
 
 
 def _plain(rows: pd.DataFrame, numeric: Sequence[str]) -> pd.DataFrame:
-    """Floats and objects: Evidently looks for those, and neither for pandas' strings nor for infinities."""
-    return pd.DataFrame(
-        {
-            name: _without_infinities(rows[name]) if name in numeric else rows[name].astype("object")
-            for name in rows.columns
-        }
-    ).reset_index(drop=True)
-
-
-def _without_infinities(values: pd.Series) -> pd.Series:
-    if not pd.api.types.is_numeric_dtype(values):
-        return values
-    return values.astype("float64").replace([np.inf, -np.inf], np.nan)
+    """Floats and text: Evidently looks for those, and neither for pandas' strings nor for infinities."""
+    plain = {}
+    for name in rows.columns:
+        if name in numeric:
+            numbers = floats(rows[name])
+            plain[name] = pd.Series(np.where(np.isfinite(numbers), numbers, np.nan))
+        else:
+            plain[name] = rows[name].map(str, na_action="ignore").astype("object").reset_index(drop=True)
+    return pd.DataFrame(plain)

@@ -1,20 +1,19 @@
-"""The two tables that drift is measured between, cut from one feature frame.
+"""The tables that drift is measured between: what a model was told, what it answered, what came of it.
 
-Each row (an ad's day, or an ad of a dateless export) counts once, whatever its impressions: so one large ad
-does not decide for all, and the figures agree with the pictures Evidently draws of the same rows.
+Each row (an ad's day, a deal, a request) counts once, whatever its impressions: so one large ad does not
+decide for all, and the figures agree with the pictures Evidently draws of the same rows.
 """
 
-from dataclasses import dataclass
-from datetime import date
-from typing import Literal
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from ml.features import FeatureFrame
-from ml.features.ads import watched_columns
-
-_OUTCOMES = ("ctr", "ctr_vs_past")
+_BY_ROW = ("clusters", "days", "predicted", "observed", "exposure", "niches")
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,13 @@ class WatchedColumn:
 
     Attributes:
         name: as in the windows' rows.
-        role: `input` is what advertisers and platform chose; `outcome` is what people then did.
+        role: `input` is what the model is told; `outcome` is what came of it.
+        importance: share of it in what the model sees; None where unknown.
     """
 
     name: str
-    role: Literal["input", "outcome"] = "input"
+    role: Literal["input", "prediction", "outcome"] = "input"
+    importance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -36,78 +37,54 @@ class Window:
 
     Attributes:
         label: what it is, for people.
-        rows: (n, k) watched columns; numbers or categories, both may be missing.
-        ads: (n,) text: the ad of each row. Rows of one ad count as one piece of evidence.
+        rows: (n, k) watched columns; numbers, categories or vectors, all may be missing.
+        clusters: (n,) what rows hang together by, such as the ad. Rows of one are one piece of evidence.
+        days: (n,) datetime64[D]; None where rows have no dates.
+        predicted: (n,) what the model answered: a rate for each unit of exposure, or a value; NaN allowed.
+        observed: (n,) what came of it: clicks of the exposure, or a value; NaN while it is not known.
+        exposure: (n,) impressions, or ones.
+        niches: (n,) text; None where there are none.
     """
 
     label: str
     rows: pd.DataFrame
-    ads: np.ndarray
+    clusters: np.ndarray
+    days: np.ndarray | None = None
+    predicted: np.ndarray | None = None
+    observed: np.ndarray | None = None
+    exposure: np.ndarray | None = None
+    niches: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        for name in _BY_ROW:
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.rows):
+                raise ValueError(f"window '{self.label}' has {len(self.rows)} rows but {len(values)} {name}")
 
-def watched_ad_columns(features: FeatureFrame) -> tuple[WatchedColumn, ...]:
-    """What to watch: the features whose drift means something, delivery, and click rates."""
-    return tuple(
-        WatchedColumn(str(name), "outcome" if name in _OUTCOMES else "input")
-        for name in watched_rows(features)
-    )
+    def __len__(self) -> int:
+        return len(self.rows)
 
+    def take(self, which: np.ndarray, label: str | None = None) -> Window:
+        """The rows that a mask or positions name."""
+        picked: dict[str, Any] = {
+            name: None if (values := getattr(self, name)) is None else values[which] for name in _BY_ROW
+        }
+        places = np.flatnonzero(which) if which.dtype == bool else which
+        rows = self.rows.iloc[places].reset_index(drop=True)
+        return replace(self, label=label or self.label, rows=rows, **picked)
 
-def watched_rows(features: FeatureFrame) -> pd.DataFrame:
-    """The watched columns of every row.
+    def between(self, since: np.datetime64, until: np.datetime64, label: str | None = None) -> Window:
+        """The rows of a period, both ends included.
 
-    Beside the features: impressions; cpm, the cost of 1,000 of them; ctr, in per cent; and ctr_vs_past, the
-    logarithm of the click rate over the ad's own rate of the 28 days before. The last one shows a change of
-    what works even where winners' losses and losers' gains leave the mean as it was.
-    """
-    rows = features.X[list(watched_columns(features.X))].copy()
-    rows["impressions"] = features.impressions.astype("float64")
-    if np.isfinite(features.spend).any():
-        rows["cpm"] = features.spend / features.impressions * 1000
-    rows["ctr"] = features.ctr * 100
-    if "ad_ctr_lag28" in features.X:
-        smoothed = (features.clicks + 0.5) / (features.impressions + 1.0)
-        rows["ctr_vs_past"] = np.log(smoothed / features.X["ad_ctr_lag28"])
-    return rows
+        Raises:
+            ValueError: the rows have no dates.
+        """
+        if self.days is None:
+            raise ValueError("rows without dates have no windows by date: compare campaigns instead")
+        which = (self.days >= since) & (self.days <= until)
+        return self.take(which, label or f"{since} to {until}")
 
-
-def windows_by_date(
-    features: FeatureFrame, *, reference: tuple[date, date], current: tuple[date, date]
-) -> tuple[Window, Window]:
-    """The rows of two periods, each from its first to its last day.
-
-    Raises:
-        ValueError: the rows have no dates.
-    """
-    dates = features.dates
-    if dates is None:
-        raise ValueError("rows without dates have no windows by date: compare campaigns instead")
-    first, second = (
-        _window(
-            features,
-            f"{since} to {until}",
-            (dates >= np.datetime64(since, "D")) & (dates <= np.datetime64(until, "D")),
-        )
-        for since, until in (reference, current)
-    )
-    return first, second
-
-
-def windows_by_campaign(features: FeatureFrame) -> tuple[Window, Window]:
-    """The newest campaign (the highest id; numbers count as numbers) against all others."""
-    campaigns = sorted({str(campaign) for campaign in features.campaigns}, key=_by_number)
-    newest = campaigns[-1] if campaigns else ""
-    current = features.campaigns == newest
-    return (
-        _window(features, f"campaigns {', '.join(campaigns[:-1]) or '(none)'}", ~current),
-        _window(features, f"campaign {newest}", current),
-    )
-
-
-def _window(features: FeatureFrame, label: str, where: np.ndarray) -> Window:
-    rows = watched_rows(features).iloc[np.flatnonzero(where)].reset_index(drop=True)
-    return Window(label=label, rows=rows, ads=features.groups[where])
-
-
-def _by_number(name: str) -> tuple[bool, int, str]:
-    return name.isdigit(), int(name) if name.isdigit() else 0, name
+    def chunks(self, rows: int) -> Iterator[Window]:
+        """The same rows in pieces."""
+        for start in range(0, len(self), rows):
+            yield self.take(np.arange(start, min(start + rows, len(self))))

@@ -74,7 +74,9 @@ AD_FEATURES: tuple[Feature, ...] = (
 )
 
 
-def build_ad_features(rows: pd.DataFrame, since: date | None = None) -> FeatureFrame:
+def build_ad_features(
+    rows: pd.DataFrame, since: date | None = None, *, constant_too: bool = False
+) -> FeatureFrame:
     """Features and outcomes from performance rows.
 
     Args:
@@ -82,10 +84,11 @@ def build_ad_features(rows: pd.DataFrame, since: date | None = None) -> FeatureF
             Where an ad has a total (breakdown '') its cells are left out, so that nothing counts twice.
             Rows without a single impression teach nothing and are dropped.
         since: rows before this day only feed the lags of later ones. None keeps all.
+        constant_too: keep the features that are the same throughout, for a model that learnt from others.
 
     Returns:
-        A frame with the features of `AD_FEATURES` that carry information in these rows: a column that is
-        missing throughout, or the same throughout, is left out.
+        A frame with the features of `AD_FEATURES` that carry information in these rows: unless wanted, a
+        column that is missing throughout, or the same throughout, is left out.
 
     Raises:
         FeatureInputInvalid: a needed column is absent, a count is no number, or only some rows have dates.
@@ -105,7 +108,8 @@ def build_ad_features(rows: pd.DataFrame, since: date | None = None) -> FeatureF
     if dates is not None and since is not None:
         wanted = wanted & (dates >= np.datetime64(since, "D"))
     X = X.loc[wanted].reset_index(drop=True)
-    X = X[[name for name in X.columns if X[name].nunique() > 1]]
+    if not constant_too:
+        X = X[[name for name in X.columns if X[name].nunique() > 1]]
     rows = rows.loc[wanted]
     impressions = rows["impressions"].to_numpy("int64")
     account = rows["account_id"].to_numpy(dtype=object)

@@ -10,7 +10,7 @@ from ml.registry.aliases import (
     version_exists,
 )
 from ml.registry.connect import connect, model_name
-from ml.registry.drift_reports import KeptReport, log_drift_report
+from ml.registry.drift_reports import KeptReport, keep_reference, kept_reference, log_drift_report
 from ml.registry.errors import ModelNameInvalid, RegistryRefused, RegistryUnavailable
 from ml.registry.load import fetch_bundle, load_ctr_model, load_predictor
 from ml.registry.record import TrainingRecord, record_training, training_key
@@ -42,6 +42,8 @@ __all__ = [
     "fetch_bundle",
     "find_registered",
     "find_version",
+    "keep_reference",
+    "kept_reference",
     "load_ctr_model",
     "load_predictor",
     "log_drift_report",

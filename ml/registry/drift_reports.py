@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ml.registry.artefacts import ArtefactMissing, fetch_artefact
 from ml.registry.connect import experiment_id
 from ml.registry.errors import registry_errors
 
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
 
 _EXPERIMENT = "drift"
 _PAGE = "drift_report.html"
+_REFERENCES = "drift_reference"
+# A reference is a few megabytes; what is much larger was put there by somebody else.
+_LARGEST = 256_000_000
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ def log_drift_report(
     numbers: dict[str, Any],
     evidently: dict[str, Any] | None,
     html: str | None,
+    plot: bytes | None = None,
 ) -> KeptReport:
     """Keep one report. The same key again overwrites it.
 
@@ -49,6 +56,7 @@ def log_drift_report(
         numbers: our figures.
         evidently: Evidently's, where it drew any.
         html: Evidently's page, where there is one.
+        plot: the most important columns, as PNG.
 
     Raises:
         RegistryUnavailable, RegistryRefused: as MLflow answered.
@@ -68,5 +76,44 @@ def log_drift_report(
             client.log_dict(run_id, evidently, "evidently.json")
         if html is not None:
             client.log_text(run_id, html, _PAGE)
+        if plot is not None:
+            _log_bytes(client, run_id, plot, "", "drift.png")
         client.set_terminated(run_id, "FINISHED")
     return KeptReport(experiment, run_id, f"runs:/{run_id}/{_PAGE}" if html is not None else "")
+
+
+def keep_reference(client: MlflowClient, run_id: str, name: str, content: bytes) -> None:
+    """Keep a summed-up reference with the run that made the model version.
+
+    Args:
+        run_id: of the version.
+        name: of the reference: its days, and whatever else makes it another one.
+        content: of the file.
+
+    Raises:
+        RegistryUnavailable, RegistryRefused: as MLflow answered.
+    """
+    with registry_errors(f"keep drift reference '{name}'"):
+        _log_bytes(client, run_id, content, _REFERENCES, f"{name}.npz")
+
+
+def kept_reference(client: MlflowClient, run_id: str, name: str) -> bytes | None:
+    """What `keep_reference` kept under a name; None where there is none.
+
+    Raises:
+        ArtefactTooLarge: what is there is no reference.
+        RegistryUnavailable, RegistryRefused: as MLflow answered.
+    """
+    uri = f"runs:/{run_id}/{_REFERENCES}/{name}.npz"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return fetch_artefact(client, uri, Path(folder), at_most_bytes=_LARGEST).read_bytes()
+        except ArtefactMissing:
+            return None
+
+
+def _log_bytes(client: MlflowClient, run_id: str, content: bytes, folder: str, name: str) -> None:
+    with tempfile.TemporaryDirectory() as local:
+        file = Path(local) / name
+        file.write_bytes(content)
+        client.log_artifact(run_id, str(file), folder or None)

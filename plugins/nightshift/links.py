@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from urllib.parse import quote
 
 
@@ -43,6 +44,14 @@ def models_url() -> str:
 def promotion_url(promotion_id: int) -> str:
     """Nightshift's own page with the evidence of a promotion."""
     return f"{models_url()}/promotions/{promotion_id}"
+
+
+def drift_url(model_name: str, scope: str, day: date) -> str:
+    """Nightshift's own page about one day's drift report."""
+    from nightshift.pages.links import PREFIX
+
+    path = "/".join(quote(part, safe="") for part in (model_name, scope, day.isoformat()))
+    return f"{_base()}{PREFIX}/drift/{path}"
 
 
 def _base() -> str:

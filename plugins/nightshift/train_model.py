@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from nightshift.update_model import keep_update, told, update_of, with_update
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from pandas import DataFrame
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from ml.features import FeatureFrame
 
 FAMILY = "ctr"
+DRIFT = "drift"
 
 log = logging.getLogger(__name__)
 
@@ -37,31 +40,33 @@ def plan_trainings(
         day: last day of the data.
         scope, reason, trigger: of a run by hand or by the clock.
         wanted: what drift reports asked for, oldest first; where there are any, only they count, and of
-            several for one scope the newest.
-        max_days: longest window.
-        mode: `full`, `incremental` or `niche`, of a run by hand; a drift report names its own.
+            several for one scope the newest. Each names scope and day, and where it likes mode (`update` by
+            default), reason, severity, incident and window, whose `since` is the first of the days that the
+            strategy `retrain_recent` learns from.
+        max_days: the window that is read.
+        mode: `full`, `update`, `incremental` or `niche`, of a run by hand; a drift report names its own.
 
     Returns:
-        Plans of scope, day, since, trigger, reason and mode, with dates as text.
+        Plans of scope, day, since, recent_since, trigger, reason, mode, severity and incident, with dates as
+        text; recent_since, severity and incident may be None.
     """
     if not wanted:
-        return [_plan(scope, day, day - timedelta(days=max_days - 1), trigger, reason, mode)]
+        return [_plan(scope, day, max_days, trigger, reason, mode)]
     newest = {str(want["scope"]): want for want in wanted}
-    plans = []
-    for want in newest.values():
-        until = date.fromisoformat(want["day"])
-        since = (want.get("window") or {}).get("since")
-        plans.append(
-            _plan(
-                str(want["scope"]),
-                until,
-                date.fromisoformat(since) if since else until - timedelta(days=max_days - 1),
-                "drift",
-                str(want.get("reason") or ""),
-                str(want.get("mode") or "full"),
-            )
+    return [
+        _plan(
+            str(want["scope"]),
+            date.fromisoformat(want["day"]),
+            max_days,
+            DRIFT,
+            str(want.get("reason") or ""),
+            str(want.get("mode") or "update"),
+            recent_since=(want.get("window") or {}).get("since"),
+            severity=want.get("severity"),
+            incident=want.get("incident"),
         )
-    return plans
+        for want in newest.values()
+    ]
 
 
 def train_and_register(
@@ -71,13 +76,15 @@ def train_and_register(
 
     Returns:
         scope, model_name, model_version, alias, rows, mae_pp, normalized_entropy, beats_constant, trained
-        (whether a version was made now), run_id, mode, gates, outcome (a sentence where going on from a
-        version was not accepted, and nothing was made).
+        (whether a version was made now), run_id, mode, gates, outcome (a sentence where nothing was made, or
+        what people should know), severity and incident of the plan, and update: what a tournament said (see
+        `nightshift.update_model.told`), None where none was held.
 
     Raises:
         NoPerformanceRows: the scope has no rows in the window.
-        FeatureInputInvalid, TrainingDataInsufficient, LeakageFound, ContinuationRefused: the rows cannot be
-            learnt from.
+        FeatureInputInvalid, TrainingDataInsufficient, LeakageFound: the rows cannot be learnt from.
+        ContinuationRefused: there is no champion to go on from, or too few newer rows. Where drift asked, too
+            few rows are an outcome and no failure.
         ParityFailed: the exported bundle is not the model; nothing was registered.
         RegistryUnavailable, RegistryRefused: as MLflow answered.
     """
@@ -96,11 +103,13 @@ def train_and_register(
     client = connect(tracking_uri)
     with model_lock(engine, name):
         rival = _rival(client, tracking_uri, name)
+        # The recent days are another choice a training depends on.
+        flat = settings.flat() | ({"recent_since": plan["recent_since"] or ""} if mode == "update" else {})
         key = training_key(
             model=name,
             fingerprint=features.fingerprint(),
             feature_set=features.feature_set,
-            settings=settings.flat(),
+            settings=flat,
             mode=mode,
             parent=rival.version if rival else None,
         )
@@ -108,22 +117,27 @@ def train_and_register(
         trained = version is None
         if version is None:
             placements = _placements(engine, scope, day, settings)
-            training, outcome = _train(mode, features, settings, rival, placements)
+            training, outcome, update = _train(plan, features, settings, rival, placements)
             if training is None:
-                return _nothing_made(scope, name, rival, len(features), outcome, mode)
+                if update:
+                    keep_update(engine, plan, name, update, None)
+                return _nothing_made(plan, name, rival, len(features), outcome, update)
             record = record_training(
                 training,
                 features,
                 key=key,
                 model=name,
                 scope=scope,
-                settings=settings.flat(),
+                settings=flat,
                 trained_for=day,
                 git_commit=git_commit,
                 trigger=plan["trigger"],
                 reason=plan["reason"],
             )
-            version = register(client, record)
+            version = register(client, with_update(record, update) if update else record)
+        update = update_of(version)
+        if update:
+            keep_update(engine, plan, name, update, version.version)
         first, last = version.tags.get("window_start"), version.tags.get("window_end")
         record_training_run(
             engine,
@@ -157,6 +171,9 @@ def train_and_register(
         "mode": mode,
         "gates": version.tags.get("gates", ""),
         "outcome": version.tags.get("note", ""),
+        "update": update,
+        "severity": plan["severity"],
+        "incident": plan["incident"],
     }
 
 
@@ -178,19 +195,43 @@ def refuse_peeking(rows: DataFrame, seed: int) -> None:
 
 
 def _train(
-    mode: str, features: FeatureFrame, settings: CtrSettings, rival: Rival | None, placements: DataFrame
-) -> tuple[CtrTraining | None, str]:
+    plan: dict[str, Any],
+    features: FeatureFrame,
+    settings: CtrSettings,
+    rival: Rival | None,
+    placements: DataFrame,
+) -> tuple[CtrTraining | None, str, dict[str, Any] | None]:
+    """A training, or why there is none; and the tournament of updates, where one was held."""
     from ml import ctr
 
+    mode = plan["mode"]
     if mode == "full":
-        return ctr.train_ctr(features, settings, rival, placements), ""
+        return ctr.train_ctr(features, settings, rival, placements), "", None
     if rival is None:
         raise ctr.ContinuationRefused(
             "there is no champion to go on from (or it was made by older code): train in mode full first"
         )
-    going_on = ctr.train_incremental if mode == "incremental" else ctr.train_niches
-    continuation = going_on(rival, features, settings, placements)
-    return continuation.training, continuation.reason
+    try:
+        if mode == "niche":
+            grown = ctr.train_niches(rival, features, settings, placements)
+            return grown.training, grown.reason, None
+        since = plan["recent_since"]
+        held = ctr.run_tournament(
+            rival,
+            features,
+            settings,
+            ctr.UPDATE if mode == "update" else ctr.INCREMENTAL,
+            date.fromisoformat(since) if since else None,
+            placements,
+        )
+    except ctr.NothingNewer as error:
+        return None, str(error), None
+    except ctr.ContinuationRefused as error:
+        # Whoever asks by hand wants to know at once; drift asks again when there is more to see.
+        if plan["trigger"] != DRIFT:
+            raise
+        return None, f"v{rival.version} stays: {error}", None
+    return held.training, held.sentence, told(held)
 
 
 def _rival(client: MlflowClient, tracking_uri: str, name: str) -> Rival | None:
@@ -220,10 +261,15 @@ def _placements(engine: Engine, scope: str, day: date, settings: CtrSettings) ->
 
 
 def _nothing_made(
-    scope: str, name: str, rival: Rival | None, rows: int, outcome: str, mode: str
+    plan: dict[str, Any],
+    name: str,
+    rival: Rival | None,
+    rows: int,
+    outcome: str,
+    update: dict[str, Any] | None,
 ) -> dict[str, Any]:
     return {
-        "scope": scope,
+        "scope": plan["scope"],
         "model_name": name,
         "model_version": rival.version if rival else None,
         "alias": "champion" if rival else "",
@@ -233,9 +279,12 @@ def _nothing_made(
         "beats_constant": None,
         "trained": False,
         "run_id": "",
-        "mode": mode,
+        "mode": plan["mode"],
         "gates": "",
         "outcome": outcome,
+        "update": update,
+        "severity": plan["severity"],
+        "incident": plan["incident"],
     }
 
 
@@ -290,29 +339,45 @@ def ctr_settings(values: CtrThresholds) -> CtrSettings:
     return ctr.CtrSettings(**own, **parts)
 
 
-def _plan(scope: str, day: date, since: date, trigger: str, reason: str, mode: str) -> dict[str, Any]:
+def _plan(
+    scope: str,
+    day: date,
+    days: int,
+    trigger: str,
+    reason: str,
+    mode: str,
+    *,
+    recent_since: str | None = None,
+    severity: str | None = None,
+    incident: str | None = None,
+) -> dict[str, Any]:
     return {
         "scope": scope,
         "day": day.isoformat(),
-        "since": since.isoformat(),
+        "since": (day - timedelta(days=days - 1)).isoformat(),
+        "recent_since": recent_since,
         "trigger": trigger,
         "reason": reason,
         "mode": mode,
+        "severity": severity,
+        "incident": incident,
     }
 
 
 def _sentence(training: dict[str, Any]) -> str:
     name = f"{training['model_name']} v{training['model_version']}"
     called = f" ({training['alias']})" if training["alias"] else ""
-    if training["outcome"].startswith("not accepted"):
-        return f"Going on from {name}{called} made no version, {training['outcome']}."
+    if not training["run_id"]:
+        return f"Mode {training['mode']} made no version of {training['model_name']}: {training['outcome']}."
     if not training["trained"]:
         return f"{name}{called} had been trained on exactly these {training['rows']:,} rows; nothing changed."
     better = "better than" if training["beats_constant"] else "NOT reliably better than"
+    update = training["update"]
     return (
         f"Trained {name}{called} on {training['rows']:,} rows: "
         f"click-rate error {training['mae_pp']:.4g} points, "
         f"normalised entropy {_text(training['normalized_entropy'])}, {better} the average."
+        + (f" Update: {update['outcome']}." if update else "")
         + (f" Note: {training['outcome']}." if training["outcome"] else "")
         + (f" It fails its gates: {training['gates']}." if training["gates"] not in ("", "passed") else "")
     )

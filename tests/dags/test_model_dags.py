@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import pytest
 from sqlalchemy import text
 
 from include.db import ml
+from include.db.model_updates import model_updates
 from include.simulator import DriftEvent, WorldConfig
 from include.simulator.loading import load_world
-from ml.registry import connect, registered_models
+from ml.ctr.evaluation import normalized_entropy
+from ml.features import build_ad_features
+from ml.registry import connect, load_ctr_model, registered_models
 from tests.dags.running import run_dag
+from tests.ml.simulated import simulated_rows
 
 DAY = date(2026, 3, 31)
 DAYS = 85
+# What works changes on the first of the last so many days.
+DRIFT_DAYS = 7
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def quiet(airflow_db, db, sandbox, registry):
 @pytest.fixture
 def drifted(airflow_db, db, sandbox, registry):
     """The same accounts, but what works changes in the last week."""
-    load_world(db, _world(DriftEvent(DAY - timedelta(days=6))))
+    load_world(db, _world(DriftEvent(DAY - timedelta(days=DRIFT_DAYS - 1))))
     return db
 
 
@@ -70,22 +77,70 @@ def test_a_quiet_night_trains_a_champion_and_finds_nothing_to_do(quiet, registry
     assert _messages(quiet) == 0
 
 
-def test_planted_drift_is_told_once_and_asks_for_a_new_model(drifted, registry):
-    run_dag("train_ctr_model", day=DAY.isoformat())
-    for _ in range(2):
-        watched = run_dag("drift_report", day=DAY.isoformat())
+def test_the_whole_loop_from_a_planted_change_to_a_better_challenger(drifted, registry, mlflow_uri, sandbox):
+    before, asked_before = DAY - timedelta(days=DRIFT_DAYS), len(_retrain_events())
+    champion = run_dag("train_ctr_model", day=before.isoformat())
+    assert champion.report["alias"] == "champion"
+
+    quiet = run_dag("drift_report", day=before.isoformat())
+    assert quiet.report["decision"] == "no_action", quiet.report
+    for day in (DAY - timedelta(days=1), DAY, DAY):
+        watched = run_dag("drift_report", day=day.isoformat())
         assert watched.state == "success"
-        assert watched.report["severity"] in {"high", "critical"}
-        assert watched.report["decision"] == "retrain"
-        assert watched.tasks["retrain"] == watched.tasks["alert"] == "success"
-        assert watched.tasks["no_action"] == "skipped"
-    assert "ctr_vs_past" in watched.report["drifted_columns"]
-    assert _messages(drifted) == 1
-    assert len(ml.drift_reports(drifted)) == 1
-    asked = _retrain_requests()[-1]
-    assert asked["scope"] == "all"
-    assert asked["day"] == DAY.isoformat()
-    assert asked["window"]["since"] == (DAY - timedelta(days=27)).isoformat()
+    assert watched.report["severity"] in {"high", "critical"}, watched.report
+    assert watched.tasks["alert"] == "success"
+    assert "hook_type" in watched.report["summary"]
+    asked = _retrain_events()[asked_before:]
+    first = asked[0].extra
+    assert first["mode"] == "update"
+    assert first["scope"] == "all"
+    assert first["incident"].startswith("drift:ctr:all:")
+    # The day again asks again, and is told once: the message belongs to the incident.
+    assert [message["thread_ts"] for message in _told(sandbox)] == [None]
+
+    updated = run_dag("train_ctr_model", started_by=[asked[0].id])
+    assert updated.state == "success"
+    assert updated.report["alias"] == "challenger", updated.report
+    assert updated.report["model_version"] == 2
+    assert "before" in updated.report["summary"]
+    (held,) = model_updates(drifted, "ctr")
+    assert (held.version, held.incident) == (2, first["incident"])
+    assert held.ne_after < held.ne_before
+    again = run_dag("train_ctr_model", started_by=[asked[0].id])
+    assert again.report["trained"] is False
+
+    # On days that neither has seen, under what works now, the challenger errs less.
+    later = _later_days(7)
+    losses = {
+        version: normalized_entropy(
+            load_ctr_model(mlflow_uri, f"models:/ctr/{version}").predict(later.X),
+            later.clicks,
+            later.impressions,
+        )
+        for version in (1, 2)
+    }
+    assert losses[2] < losses[1]
+
+    opened, answer = _told(sandbox)
+    assert "drift" in opened["text"].lower()
+    assert answer["thread_ts"] == opened["ts"]
+    assert "v2" in answer["text"]
+
+    waiting = run_dag("drift_report", day=DAY.isoformat())
+    assert waiting.report["decision"] == "alert"
+    assert "v2 has learnt these days and waits as challenger" in waiting.report["reason"]
+    assert len(_told(sandbox)) == 2
+
+
+def test_a_quiet_week_asks_for_nothing_and_tells_nobody(quiet, registry, sandbox):
+    asked_before = _retrain_events()
+    run_dag("train_ctr_model", day=(DAY - timedelta(days=7)).isoformat())
+    for ago in range(6, -1, -1):
+        watched = run_dag("drift_report", day=(DAY - timedelta(days=ago)).isoformat())
+        assert watched.report["decision"] == "no_action", watched.report
+    assert len(ml.drift_reports(quiet)) == 7
+    assert _retrain_events() == asked_before
+    assert _told(sandbox) == []
 
 
 def test_without_a_champion_drift_cannot_be_told_and_nothing_is_done(quiet):
@@ -124,7 +179,26 @@ def _messages(db) -> int:
         return connection.execute(text("SELECT count(*) FROM alerts.slack_message")).scalar_one()
 
 
-def _retrain_requests() -> list[dict]:
+def _told(sandbox) -> list[dict]:
+    answer = sandbox.client.get("/control/slack/nightshift-alerts")
+    return answer.raise_for_status().json()["messages"] if answer.status_code != 404 else []
+
+
+def _later_days(days: int):
+    """Rows of the days after `DAY` on the same changed platform, which no version has seen."""
+    world = replace(_world(DriftEvent(DAY - timedelta(days=DRIFT_DAYS - 1))), days=DAYS + days)
+    return build_ad_features(simulated_rows(world), since=DAY + timedelta(days=1))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One event that asked for a new model."""
+
+    id: int
+    extra: dict
+
+
+def _retrain_events() -> list[Asked]:
     from airflow.models.asset import AssetEvent, AssetModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -138,4 +212,4 @@ def _retrain_requests() -> list[dict]:
             .where(AssetModel.uri == RETRAIN_WANTED.uri)
             .order_by(AssetEvent.id)
         )
-        return [event.extra for event in found]
+        return [Asked(event.id, event.extra) for event in found]

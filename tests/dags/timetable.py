@@ -46,10 +46,12 @@ TOPOLOGY = {
     },
     "train_ctr_model": {
         "choose_window": {"train_and_register"},
-        "train_and_register": {"report"},
+        "train_and_register": {"report", "tell"},
+        "tell": {"report"},
         "report": set(),
     },
     "drift_report": {
+        "choose_models": {"assess"},
         "assess": {"decide", "no_action", "alert", "retrain", "report"},
         "decide": {"no_action", "alert", "retrain"},
         "no_action": {"report"},

@@ -1,4 +1,4 @@
-"""Nightshift's pages: what language-model work costs and saves, how far batches are, who is champion.
+"""Nightshift's pages: what language-model work costs and saves, how far batches are, who is champion, drift.
 
 Read only, and for people who are logged in to Airflow. The pages run no script: Airflow shows them in a frame
 that allows little, and what they show was partly written by others.
@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from include.config import thresholds
 from include.llm.overview import batches_page, savings_page
 from nightshift.pages import shapes
+from nightshift.pages.drift import drift_pages
 from nightshift.pages.models import model_pages
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def create_app() -> FastAPI:
         return page("batches.html", it=batches_page(_engine(), day or datetime.now(UTC).date()))
 
     app.include_router(model_pages(page, lambda: _engine()))
+    app.include_router(drift_pages(page, lambda: _engine()))
     return app
 
 

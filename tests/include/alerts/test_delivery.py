@@ -207,3 +207,39 @@ def test_a_connection_without_token_or_channel_is_named(
 ) -> None:
     with pytest.raises(SlackRefused, match=missing):
         SlackChannel.from_connection("slack_alerts", password, extra)
+
+
+def test_an_answer_is_posted_in_the_thread_of_the_message_it_answers(
+    db: Engine, sandbox: SandboxServer, channel: SlackChannel
+) -> None:
+    first = post_once(db, channel, "k", MESSAGE, kind="drift")
+    picture = Picture("week.png", png(), "The week", "Savings per day")
+    answer = post_once(db, channel, "k:over", MESSAGE, kind="drift", picture=picture, in_thread_of="k")
+    again = post_once(db, channel, "k:over", MESSAGE, kind="drift", in_thread_of="k")
+
+    assert (answer.posted, again.posted) == (True, False)
+    assert [message["thread_ts"] for message in posted(sandbox)] == [None, first.ts]
+    assert "1 reply" in sandbox.client.get("/slack/inbox", params={"channel": "nightshift-reports"}).text
+
+
+def test_an_answer_to_what_was_never_sent_or_elsewhere_is_a_message_of_its_own(
+    db: Engine, sandbox: SandboxServer, channel: SlackChannel
+) -> None:
+    elsewhere = SlackChannel("#nightshift-alerts", sandbox.api_key, sandbox.slack_url)
+    post_once(db, elsewhere, "elsewhere", MESSAGE, kind="drift")
+    with pytest.raises(SlackRefused):
+        post_once(db, channel, "refused", SlackMessage("x", ({"type": "nonsense"},)), kind="drift")
+    for key in ("elsewhere", "refused", "unknown"):
+        assert post_once(db, channel, f"{key}:over", MESSAGE, kind="drift", in_thread_of=key).posted
+
+    assert [message["thread_ts"] for message in posted(sandbox)] == [None] * 3
+
+
+def test_an_answer_to_a_message_that_somebody_deleted_is_a_message_of_its_own(
+    db: Engine, sandbox: SandboxServer, channel: SlackChannel
+) -> None:
+    post_once(db, channel, "k", MESSAGE, kind="drift")
+    sandbox.client.post("/control/reset").raise_for_status()
+
+    assert post_once(db, channel, "k:over", MESSAGE, kind="drift", in_thread_of="k").posted
+    assert [message["thread_ts"] for message in posted(sandbox)] == [None]

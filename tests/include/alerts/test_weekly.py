@@ -46,8 +46,8 @@ ROWS = """
     INSERT INTO ml.drift_report (model_name, scope, report_date, model_version, reference, current, severity,
                                  decision, summary, numbers) VALUES
         ('ctr', 'all', '2025-11-22', 1, 'r', 'c', 'none', 'no_action', 'calm', '{}'),
-        ('ctr', 'all', '2025-11-23', 1, 'r', 'c', 'high', 'retrain', '5 of 12 columns moved', '{}'),
-        ('ctr', 'all', '2025-11-16', 1, 'r', 'c', 'critical', 'retrain', 'long ago', '{}');
+        ('ctr', 'all', '2025-11-23', 1, 'r', 'c', 'high', 'update', '5 of 12 columns moved', '{}'),
+        ('ctr', 'all', '2025-11-16', 1, 'r', 'c', 'critical', 'update', 'long ago', '{}');
     INSERT INTO llm.llm_request (request_key, purpose, tenant, provider, model, endpoint, prompt_version,
                                  params, state, queued_on)
         SELECT 'q' || n, 'creative_score', CASE WHEN n = 3 THEN 'b' ELSE 'a' END, 'anthropic', 'm',
@@ -120,7 +120,7 @@ def test_the_message_compares_names_the_money_and_links(week: Engine) -> None:
         "(challenger)",
         "MAE 0.100 pp (the first version)",
         "2 reports: 1 x high, 1 x no drift",
-        "5 of 12 columns moved",
+        "5 of 12 columns moved -> a new model was asked for",
         "3 answers for $1.50; batches saved $1.50 (50% of the live price)",
         "cache: 20% exact and 40% semantic hits of 5 questions; saved $0.5000 and 3 minutes of waiting",
         "0 of 1 checked semantic hits were wrong",

@@ -35,9 +35,18 @@ def test_a_missing_section_is_named(tmp_path):
         load_thresholds(path)
 
 
-def test_severity_shares_must_rise(tmp_path):
-    path = changed(tmp_path, lambda values: values["drift"].update(high_share=0.9))
-    with pytest.raises(ConfigInvalid, match="must rise"):
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"cost": {"low": 0.1, "medium": 0.3, "high": 0.2, "critical": 0.5}}, r"drift\.cost.*must rise"),
+        ({"evidence": {"usual": 0.01, "severe": 0.05, "certain": 0.001}}, "certain must be at most severe"),
+        ({"models": {"ctr": {"source": "table", "table": "x; drop"}}}, r"drift\.models\.ctr"),
+        ({"models": {"ctr": {"source": "nowhere"}}}, r"drift\.models\.ctr"),
+    ],
+)
+def test_what_drift_cannot_mean_is_refused(tmp_path, change, says):
+    path = changed(tmp_path, lambda values: values["drift"].update(change))
+    with pytest.raises(ConfigInvalid, match=says):
         load_thresholds(path)
 
 

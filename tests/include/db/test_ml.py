@@ -4,6 +4,7 @@ import threading
 from dataclasses import replace
 from datetime import date
 
+from include.db import make_engine
 from include.db.ml import (
     DriftReport,
     TrainingRun,
@@ -11,6 +12,7 @@ from include.db.ml import (
     model_lock,
     record_drift_report,
     record_training_run,
+    training_in_progress,
     training_runs,
 )
 
@@ -61,8 +63,8 @@ def test_a_version_number_of_a_registry_that_is_gone_is_taken_over(db):
 
 def test_a_day_assessed_again_replaces_its_verdict(db):
     record_drift_report(db, REPORT)
-    record_drift_report(db, replace(REPORT, severity="high", decision="retrain"))
-    assert [(r.severity, r.decision) for r in drift_reports(db)] == [("high", "retrain")]
+    record_drift_report(db, replace(REPORT, severity="high", decision="update"))
+    assert [(r.severity, r.decision) for r in drift_reports(db)] == [("high", "update")]
 
 
 def test_a_report_without_a_champion_has_no_version(db):
@@ -97,3 +99,21 @@ def test_the_second_registrar_of_a_model_waits_and_another_models_does_not(db):
         order.append("first")
     waiting.join(5)
     assert order == ["first", "second"]
+
+
+def test_a_training_is_seen_from_another_session_while_it_runs_and_not_after_it(db):
+    assert not training_in_progress(db, "ctr")
+    # Numbers of names are of either sign: both halves of the key must be found.
+    for name in ("ctr", "ctr_other", "roas", "hook_rate", "ctr_act_001"):
+        with model_lock(db, name):
+            assert training_in_progress(db, name)
+            assert not training_in_progress(db, "another")
+        assert not training_in_progress(db, name)
+
+
+def test_a_training_in_another_database_is_not_this_ones(db, postgres_url):
+    elsewhere = make_engine(postgres_url)
+    with model_lock(elsewhere, "ctr"):
+        assert training_in_progress(elsewhere, "ctr")
+        assert not training_in_progress(db, "ctr")
+    elsewhere.dispose()

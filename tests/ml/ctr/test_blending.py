@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ml.ctr.blending import COMBINERS, recalibrated
+from ml.ctr.blending import COMBINERS, recalibrated, shrunk_shift
 from ml.ctr.member import log_odds_of, rate_of
 
 
@@ -72,3 +72,32 @@ def test_calibration_is_never_worse_than_none_on_its_own_rows(drawn):
     for log_odds in candidates:
         found = recalibrated(log_odds, clicks, impressions, np.arange(3000).astype(str), prior_sd=0.1)
         assert loss(found.apply(log_odds), clicks, impressions) <= loss(log_odds, clicks, impressions) + 1e-6
+
+
+def test_a_shift_that_all_ads_share_is_found(drawn):
+    candidates, clicks, impressions = drawn
+    truth = (candidates[0] + candidates[1]) / 2
+    ads = np.arange(3000).astype(str)
+    for moved in (-0.7, 0.0, 0.7):
+        assert shrunk_shift(truth - moved, clicks, impressions, ads, 0.5) == pytest.approx(moved, abs=0.02)
+
+
+def test_few_clicks_shift_little_and_no_click_at_all_shifts_within_bounds(drawn):
+    candidates, clicks, impressions = drawn
+    truth = (candidates[0] + candidates[1]) / 2 - 0.7
+    few = slice(0, 5)
+    ads = np.arange(3000).astype(str)
+    little = shrunk_shift(truth[few], clicks[few] // 50, impressions[few] // 50, ads[few], 0.1)
+    assert abs(little) < 0.1 < shrunk_shift(truth, clicks, impressions, ads, 0.1)
+    silent = shrunk_shift(truth, np.zeros(3000), impressions, ads, 0.5)
+    assert -3.0 <= silent < -1.0
+
+
+def test_clicks_of_few_ads_shift_less_than_as_many_of_many_ads(drawn):
+    """Rows of one ad rise and fall together: three ads that disagree are three opinions."""
+    candidates, clicks, impressions = drawn
+    one_of_three = np.arange(3000) % 3
+    truth = (candidates[0] + candidates[1]) / 2 + np.array([0.6, 0.0, -0.3])[one_of_three] - 0.3
+    many = shrunk_shift(truth, clicks, impressions, np.arange(3000).astype(str), 0.1)
+    few = shrunk_shift(truth, clicks, impressions, one_of_three.astype(str), 0.1)
+    assert 0 < few < many

@@ -11,10 +11,10 @@ from ml.ctr.blending import Recalibration
 from ml.ctr.bundle import TOLERANCE, check_parity, export_bundle, probing_rows
 from ml.ctr.bundle_runtime import Bundle
 from ml.ctr.encoding import FrameEncoder
-from ml.ctr.incremental import _extended
 from ml.ctr.member import EncodedRows
 from ml.ctr.model import CtrModel, members_of, weighted
 from ml.ctr.niche import NicheModels
+from ml.ctr.strategies import extended
 from ml.features import build_ad_features
 from tests.ml.ad_rows import ad_rows, export_rows
 from tests.ml.training_settings import quick_settings
@@ -67,7 +67,7 @@ def test_each_member_alone(everything, features, name):
 
 
 def test_continued_boosters_and_a_network_that_went_on(everything, features):
-    longer = _extended(everything, features, SETTINGS)
+    longer = extended(everything, features, SETTINGS)
     rounds = {member.name: member.rounds_ for member in longer.members}
     assert rounds == {"xgboost": 42, "lightgbm": 42, "mlp": 15}
     assert check_parity(longer, export_bundle(longer), features.X) <= TOLERANCE

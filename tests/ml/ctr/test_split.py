@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.ctr.errors import LeakageFound, TrainingDataInsufficient
-from ml.ctr.split import split_by_ad, split_by_time
+from ml.ctr.split import halves, share_of_ads, split_by_ad, split_by_time
 
 SHARES = st.floats(0.05, 0.45)
 PARTS = ("train", "validation", "test")
@@ -101,3 +101,12 @@ def test_too_few_days_or_ads_are_refused_with_their_number():
         )
     with pytest.raises(TrainingDataInsufficient, match=r"2 ad\(s\)"):
         split_by_ad(np.array(["a", "b"], object), test_share=0.2, validation_share=0.2, seed=1)
+
+
+@given(st.integers(1, 40), st.floats(0, 1), st.integers(0, 5))
+def test_a_share_of_the_ads_takes_whole_ads_and_never_more_than_it_says(ads, share, seed):
+    groups = np.repeat([f"ad {place}" for place in range(ads)], 3)
+    taken = share_of_ads(groups, share, seed)
+    assert taken.sum() == 3 * int(ads * share)
+    assert not set(groups[taken]) & set(groups[~taken])
+    assert (halves(groups, seed) == share_of_ads(groups, 0.5, seed)).all()

@@ -2,17 +2,11 @@
 
 import pytest
 
-from ml.drift import DriftSettings, Ladder, Severity
+from include.config import thresholds
+from ml.drift.settings import DriftSettings
+from nightshift.drift_settings import drift_settings
 
 
 @pytest.fixture(scope="session")
 def settings() -> DriftSettings:
-    return DriftSettings(
-        min_rows=50,
-        psi_drifted=0.2,
-        false_discovery_rate=0.05,
-        inputs=Ladder(0.1, 0.25, 0.4, 0.7),
-        outcomes=Ladder(0.02, 0.05, 0.1, 1.0),
-        alert_from=Severity.HIGH,
-        retrain_from=Severity.HIGH,
-    )
+    return drift_settings(thresholds().drift)

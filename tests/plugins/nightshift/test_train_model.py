@@ -22,28 +22,36 @@ def test_by_hand_or_by_the_clock_the_longest_window_is_taken():
             "scope": "kag",
             "day": "2026-03-31",
             "since": "2026-01-01",
+            "recent_since": None,
             "trigger": "manual",
             "reason": "why not",
             "mode": "full",
+            "severity": None,
+            "incident": None,
         }
     ]
 
 
-def test_a_drift_report_names_scope_day_and_window():
-    assert plans([want()]) == [
+def test_a_drift_report_names_mode_recent_days_severity_and_incident():
+    wanted = {**want(), "mode": "incremental", "severity": "medium", "incident": "ctr:all:2026-03-29"}
+    assert plans([wanted]) == [
         {
             "scope": "all",
             "day": "2026-03-30",
-            "since": "2026-03-03",
+            "since": "2025-12-31",
+            "recent_since": "2026-03-03",
             "trigger": "drift",
             "reason": "high drift",
-            "mode": "full",
+            "mode": "incremental",
+            "severity": "medium",
+            "incident": "ctr:all:2026-03-29",
         }
     ]
 
 
-def test_without_a_window_of_its_own_a_wanted_model_learns_from_everything():
-    assert plans([want(since=None)])[0]["since"] == "2025-12-31"
+def test_a_wish_that_names_no_mode_is_for_an_update_and_the_whole_window_is_read():
+    plan = plans([want(since=None)])[0]
+    assert (plan["mode"], plan["since"], plan["recent_since"]) == ("update", "2025-12-31", None)
 
 
 def test_several_wishes_make_one_plan_a_scope_with_the_newest():
@@ -55,7 +63,7 @@ def trained(**changes):
     return {
         "scope": "all", "model_name": "ctr", "model_version": 1, "alias": "champion", "rows": 1234,
         "mae_pp": 0.1302, "normalized_entropy": 0.983, "beats_constant": True, "trained": True, "run_id": "r",
-        "mode": "full", "gates": "passed", "outcome": "",
+        "mode": "full", "gates": "passed", "outcome": "", "update": None, "severity": None, "incident": None,
         **changes,
     }  # fmt: skip
 
@@ -75,10 +83,16 @@ def test_a_report_is_honest_about_a_useless_model_and_about_nothing_new():
     assert training_report([trained(), trained(scope="kag", rows=6)])["rows"] == 1240
 
 
-def test_a_report_says_what_was_not_accepted_and_what_fails_its_gates():
-    refused = trained(trained=False, outcome="not accepted: on new rows it saves 0.00%")
-    assert training_report([refused])["summary"] == (
-        "Going on from ctr v1 (champion) made no version, not accepted: on new rows it saves 0.00%."
-    )
+def test_a_report_tells_before_and_after_of_an_update_and_what_fails_its_gates():
+    update = {"outcome": "continue beats v1 on 300 rows; normalised entropy 0.9700 before, 0.9400 after"}
+    told = training_report([trained(model_version=2, alias="challenger", mode="update", update=update)])
+    assert "Update: continue beats v1 on 300 rows; normalised entropy 0.9700 before" in told["summary"]
     failing = trained(alias="", gates="calibration error 0.7 points is above 0.5")
     assert "It fails its gates: calibration error" in training_report([failing])["summary"]
+
+
+def test_a_report_says_why_nothing_was_made():
+    kept = trained(trained=False, run_id="", mode="update", outcome="no update helps, v1 stays")
+    assert training_report([kept])["summary"] == (
+        "Mode update made no version of ctr: no update helps, v1 stays."
+    )

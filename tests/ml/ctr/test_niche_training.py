@@ -1,4 +1,4 @@
-"""Going on from a version: accepted where it helps, refused where it does not, and each refusal says why."""
+"""New trees for a version's niches: accepted where a niche is its own world, refused where none is."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.ctr import ContinuationRefused, Rival, train_ctr, train_incremental, train_niches
+from ml.ctr import ContinuationRefused, NothingNewer, Rival, train_ctr, train_niches
 from ml.features import build_ad_features
 from tests.ml.ad_rows import ad_rows, export_rows
 from tests.ml.training_settings import quick_settings
@@ -24,42 +24,6 @@ def rows():
 def parent_of(rows) -> Rival:
     old = rows[pd.to_datetime(rows["metric_date"]) <= LAST]
     return Rival(train_ctr(build_ad_features(old), SETTINGS).model, 3, LAST.date())
-
-
-def test_new_rows_that_behave_otherwise_are_learnt(rows):
-    changed = rows.copy()
-    new = (pd.to_datetime(changed["metric_date"]) > LAST).to_numpy()
-    hooks = changed["hook_type"].to_numpy()
-    flipped = np.where(hooks == sorted(set(hooks))[0], 0.02, 0.004)
-    random = np.random.default_rng(5)
-    changed.loc[new, "clicks"] = random.binomial(changed.loc[new, "impressions"], flipped[new])
-    settings = replace(SETTINGS, incremental=replace(SETTINGS.incremental, old_tolerance=0.5))
-    found = train_incremental(parent_of(rows), build_ad_features(changed), settings)
-    assert found.training is not None, found.reason
-    assert found.on_new.low > 0
-    assert found.training.mode == "incremental"
-    assert found.training.parent == 3
-    strict = replace(SETTINGS, incremental=replace(SETTINGS.incremental, old_tolerance=0.0))
-    refused = train_incremental(parent_of(rows), build_ad_features(changed), strict)
-    assert refused.training is None, "what it forgets of the old rows was not allowed"
-    assert refused.reason.startswith("not accepted")
-
-
-def test_more_of_the_same_makes_no_version(rows):
-    found = train_incremental(parent_of(rows), build_ad_features(rows), SETTINGS)
-    assert found.training is None
-    assert "on new rows it saves" in found.reason
-
-
-def test_too_few_new_rows_are_refused_with_their_number(rows):
-    parent = replace(parent_of(rows), learnt_until=pd.to_datetime(rows["metric_date"]).max().date())
-    with pytest.raises(ContinuationRefused, match=r"0 rows on 0 day\(s\) are newer"):
-        train_incremental(parent, build_ad_features(rows), SETTINGS)
-
-
-def test_an_export_without_dates_has_no_newer_rows(rows):
-    with pytest.raises(ContinuationRefused, match="without dates"):
-        train_incremental(parent_of(rows), build_ad_features(export_rows()), SETTINGS)
 
 
 def test_a_niche_that_is_its_own_world_gets_trees_of_its_own(rows):
@@ -97,7 +61,7 @@ def test_where_no_niche_is_special_no_version_is_made(rows):
 
 def test_what_the_parent_knows_does_not_judge_its_niches(rows):
     parent = replace(parent_of(rows), learnt_until=pd.to_datetime(rows["metric_date"]).max().date())
-    with pytest.raises(ContinuationRefused, match="are newer"):
+    with pytest.raises(NothingNewer, match=r"learnt these days already"):
         train_niches(parent, build_ad_features(rows), SETTINGS)
 
 
