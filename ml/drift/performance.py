@@ -122,7 +122,8 @@ def assess_performance(
         )
         for column in current.plan.columns
         # Misses sorted by the outcome itself would always look systematic.
-        if column.of.role != "outcome"
+        # And all rows in one bin are all rows again.
+        if column.of.role != "outcome" and (current.weights[column.name].sum(axis=0) > 0).sum() > 1
     ]
     totals = current.totals
     return replace(

@@ -75,6 +75,16 @@ def test_misses_are_never_sorted_by_the_outcome_itself(reference):
     assert "ctr" not in {error.column for error in found.errors}
 
 
+def test_a_column_that_is_the_same_throughout_explains_no_error(reference):
+    windows = [
+        replace(window, rows=window.rows.assign(constant=1.0, nothing=np.nan))
+        for window in (reference, ad_days(seed=3, times=1.4))
+    ]
+    columns = (*COLUMNS, WatchedColumn("constant"), WatchedColumn("nothing"))
+    found = assess_performance(*profiles(*windows, columns=columns), judged_loss=0.97, least_rows=50)
+    assert not {"constant", "nothing"} & {error.column for error in found.errors}
+
+
 def test_without_outcomes_the_loss_is_estimated_and_said_to_be(reference):
     window = ad_days(seed=7)
     late = replace(window, observed=np.full(len(window), np.nan))
