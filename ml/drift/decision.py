@@ -52,7 +52,7 @@ def decide(
     if wanted is Decision.NO_ACTION:
         return wanted, f"Nothing is done: {severity.value} calls for nothing."
     others = max(level for kind, level in kinds.items() if kind != "quality")
-    if kinds["quality"] > others and wanted.retrains:
+    if kinds["quality"] >= others and kinds["quality"] > Severity.LOW and wanted.retrains:
         return _instead(severity, settings), "No retrain: the data are broken, and a model would learn that."
     if wanted is Decision.ALERT:
         return wanted, f"People are told: {severity.value} calls for a look."

@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -81,7 +81,7 @@ class Reference:
         rows = sample.rows
         plan = DriftPlan.learn(rows, columns)
         plans = {
-            column.name: plan_column(rows[column.name])
+            column.name: plan_column(rows[column.name], _sketched_as(rows[column.name]))
             for column in columns
             if column.name in rows and kind_of(rows[column.name]) != "embedding"
         }
@@ -189,6 +189,10 @@ class Reference:
                 )
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
+
+
+def _sketched_as(values: pd.Series) -> Literal["number", "category"]:
+    return "number" if kind_of(values) == "number" else "category"
 
 
 def _weekday(days: np.ndarray) -> np.ndarray:

@@ -60,6 +60,11 @@ def render_report(
     if not names:
         return None
     numeric = [name for name in names if kind_of(before[name]) == "number"]
+    # Numbers that became text are told by the verdict; Evidently refuses a column without a number.
+    names = [n for n in names if n not in numeric or np.isfinite(floats(after[n])).any()]
+    if not names:
+        return None
+    numeric = [name for name in numeric if name in names]
     definition = DataDefinition(
         numerical_columns=numeric, categorical_columns=[name for name in names if name not in numeric]
     )

@@ -159,5 +159,7 @@ def niche_windows(window: Window) -> dict[str, Window]:
     names = pd.Series(window.niches, dtype="object")
     return {
         str(niche): window.take((names == niche).to_numpy(), f"{window.label}, {niche}")
+        # A blank name is no niche; it is also our key of all rows.
         for niche in sorted(names.dropna().unique())
+        if str(niche)
     }

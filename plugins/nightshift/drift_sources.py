@@ -157,7 +157,7 @@ class TableSource:
         )
         return self._window(drawn, f"{since} to {until}")
 
-    def columns(self, window: Window) -> tuple[WatchedColumn, ...]:
+    def columns(self, window: Window | None = None) -> tuple[WatchedColumn, ...]:
         """The inputs, the prediction and the outcome."""
         from ml.drift.windows import WatchedColumn
 
@@ -187,7 +187,8 @@ class TableSource:
 
         return Window(
             label=label,
-            rows=rows.drop(columns=[DAY]),
+            # Nothing but what is watched: clusters may be people, and the reference keeps a sample of rows.
+            rows=rows[[column.name for column in self.columns()]],
             clusters=rows[spec.cluster].astype("object").to_numpy(),
             days=np.array(rows[DAY].to_list(), dtype="datetime64[D]"),
             predicted=numbers(spec.prediction),

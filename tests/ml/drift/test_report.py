@@ -50,5 +50,8 @@ def test_columns_evidently_cannot_draw_are_left_out(windows):
     then, now = windows
     odd = now.assign(budget=np.inf, hook=None)
     assert render_report(then, odd, COLUMNS, labels=LABELS, sample_rows=500) is None
+    retyped = now.assign(budget="text now")
+    told = render_report(then, retyped, COLUMNS, labels=LABELS, sample_rows=500)
+    assert [metric["config"]["column"] for metric in told.numbers["metrics"]] == ["hook"]
     half = now.assign(budget=[np.inf, 1.0] * 1500, hook="text")
     assert render_report(then, half, COLUMNS, labels=LABELS, sample_rows=500) is not None
