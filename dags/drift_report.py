@@ -13,9 +13,9 @@ opens from there. docs/drift.md explains every verdict; thresholds are under `dr
 
 ## When it fails
 - *RegistryUnavailable*: MLflow did not answer. Retried by itself; running the day again replaces its report.
-- *WatchedTableInvalid*: `drift.models` names a table or column that is not there; the message says which.
 - `alert` fails: see connection `slack_alerts`; a retrain has been asked for nevertheless.
-- Too little data, no champion, or odd data fail nothing: the severity is `cannot_tell`, and says why.
+- Too little data, no champion, odd data, or a table or column of `drift.models` that is not there fail
+  nothing: the severity is `cannot_tell`, and says why.
 
 ## Can it wait?
 Yes. Nothing is served from it; the next day sees the same drift with more evidence.

@@ -123,8 +123,10 @@ def assess_drift(
         reason = "every watched column is missing or the same throughout both windows"
     if reason:
         return cannot_tell(reason, performance, quality=quality, settings=settings)
+    all_seen = unseen is not None and unseen.rows == 0
     by_evidence = {
-        level: _kinds(columns, (performance, latest), quality, settings, level) for level in _EVIDENCE
+        level: _kinds(columns, (performance, latest), quality, settings, level, all_seen)
+        for level in _EVIDENCE
     }
     # What is only likely makes a verdict low or medium; high and critical must be surer.
     kinds = {
@@ -259,6 +261,7 @@ def _kinds(
     quality: Severity,
     settings: DriftSettings,
     evidence: str,
+    all_seen: bool,
 ) -> dict[Kind, Severity]:
     weights = _weights(columns)
     moved = sum(weights[c.column.name] for c in columns if c.column.role == "input" and evidence in c.stands)
@@ -280,6 +283,11 @@ def _kinds(
         features, prediction = min(features, at_most), min(prediction, at_most)
     else:
         lost = outcome
+    if not measured and all_seen:
+        # The model has learnt from these rows: that they differ from older ones is no harm by itself.
+        features, prediction, lost = (
+            min(each, settings.measured_at_most) for each in (features, prediction, lost)
+        )
     return {"features": features, "prediction": prediction, "performance": lost, "quality": quality}
 
 

@@ -69,8 +69,8 @@ def judged(watch: Watch) -> tuple[DriftVerdict, tuple[Reference, Window] | None]
 
     Raises:
         RegistryUnavailable, RegistryRefused: as MLflow answered.
-        WatchedTableInvalid: the configuration names a table or column that is not there.
     """
+    from include.db.watched_tables import WatchedTableInvalid
     from ml.drift.verdict import no_verdict
     from ml.features import FeatureInputInvalid
     from nightshift.drift_settings import drift_settings
@@ -79,7 +79,7 @@ def judged(watch: Watch) -> tuple[DriftVerdict, tuple[Reference, Window] | None]
     situation = _situation(watch, source)
     try:
         return _compared(watch, source, situation)
-    except (NoPerformanceRows, FeatureInputInvalid) as error:
+    except (NoPerformanceRows, FeatureInputInvalid, WatchedTableInvalid) as error:
         return no_verdict(str(error), situation, drift_settings(watch.limits)), None
 
 

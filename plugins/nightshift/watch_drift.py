@@ -49,7 +49,6 @@ def assess(
 
     Raises:
         RegistryUnavailable, RegistryRefused: as MLflow answered.
-        WatchedTableInvalid: the configuration names a table or column that is not there.
     """
     from include.config import thresholds
     from include.db.ml import DriftReport, record_drift_report

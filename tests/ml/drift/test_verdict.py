@@ -98,6 +98,8 @@ def test_days_the_model_has_learnt_from_do_not_judge_it(reference, rules):
     assert found.unseen_rows == 0
     assert found.assessment.performance.note.startswith("the model has learnt from these days itself")
     assert found.decision in (Decision.NO_ACTION, Decision.ALERT)
+    moved = week(hooks=(0.05, 0.15, 0.8), budget=400.0)
+    assert judged(reference, rules, moved, day=knows).severity <= Severity.MEDIUM
     half = judged(reference, rules, changed, day=replace(DAY, learnt_until=DAY.day - timedelta(days=3)))
     assert half.unseen_rows == 240
 
