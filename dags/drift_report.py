@@ -59,17 +59,18 @@ def drift_report() -> None:
             public_url=connection("mlflow_default").extra_dejson.get("public_url") or "",
         )
 
-    @task.branch
+    # A model that cannot be judged fails its own task, and the run at its end; the others are acted on.
+    @task.branch(trigger_rule="all_done")
     def decide(assessed: Any) -> list[str]:
         from nightshift.watch_drift import tasks_to_do
 
         return tasks_to_do(assessed)
 
-    @task
+    @task(trigger_rule="all_done")
     def no_action(assessed: Any) -> dict[str, list[str]]:
         return {"why": [each["reason"] for each in assessed]}
 
-    @task
+    @task(trigger_rule="all_done")
     def alert(assessed: Any, dag_run: Any) -> dict[str, int]:
         from nightshift.connections import nightshift_engine, slack_channel
         from nightshift.links import run_url
@@ -84,11 +85,12 @@ def drift_report() -> None:
         )
         return {"posted": told}
 
-    @task(outlets=[RETRAIN_WANTED])
+    @task(outlets=[RETRAIN_WANTED], trigger_rule="all_done")
     def retrain(assessed: Any, outlet_events: Any) -> dict[str, Any]:
-        from nightshift.watch_drift import retrain_request
+        from nightshift.connections import nightshift_engine
+        from nightshift.watch_drift import ask_for_retrain
 
-        request = retrain_request(assessed)
+        request = ask_for_retrain(assessed, engine=nightshift_engine())
         outlet_events[RETRAIN_WANTED].extra = request
         return request
 

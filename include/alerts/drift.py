@@ -6,8 +6,8 @@ report, so a message that could not be sent is the same when it is tried again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from include.alerts.message import (
@@ -23,24 +23,25 @@ from include.alerts.message import (
     header,
     section,
 )
+from include.db.drift import ToldIncident
 from include.db.ml import DriftReport
 from include.db.model_updates import ModelUpdate
 from ml.drift.incidents import Incident
 from ml.drift.settings import Severity
 from ml.drift.told import ToldColumn, ToldReport, performance_sentences, read_numbers
 
+_SAME_WITHIN_DAYS = 7
 _COLUMNS_SHOWN = 5
 _NICHES_SHOWN = 3
 _ISSUES_SHOWN = 3
 _CANDIDATES_SHOWN = 8
 
-# What followed from a report, in words; reports from before there were two ways to update say retrain.
+# What followed from a report, in words.
 DECISIONS = {
     "no_action": "nothing was done",
     "alert": "people were told",
     "incremental": "a small update was asked for",
     "update": "a new model was asked for",
-    "retrain": "a new model was asked for",
 }
 
 _SIGNS = {"critical": "🔴", "high": "🟠"}
@@ -70,6 +71,16 @@ _STRATEGIES = {
 def drift_key(model_name: str, scope: str, opened_on: date) -> str:
     """The key of an incident's message: one per model, scope and first day."""
     return f"drift:{model_name}:{scope}:{opened_on.isoformat()}"
+
+
+def told_of(incident: Incident, told: Sequence[ToldIncident]) -> ToldIncident | None:
+    """The message by which Slack knows an incident, whatever its first day was then; None without one.
+
+    Judging a day again moves an incident's first day by days, so a message about days that near is the same
+    incident's.
+    """
+    since = incident.opened_on - timedelta(days=_SAME_WITHIN_DAYS)
+    return next((each for each in reversed(told) if since <= each.opened_on <= incident.days[-1]), None)
 
 
 def recovery_key(incident: str) -> str:
@@ -181,19 +192,48 @@ def recovery_message(
     return SlackMessage(clip(escape(f"{headline}. {sentence}"), 300), blocks)
 
 
+def refused_key(incident: str, day: date) -> str:
+    """The key of the message that an update which an incident asked for could not be tried."""
+    return f"{incident}:update:{day.isoformat()}:refused"
+
+
+def refused_message(
+    model_name: str, champion: int | None, outcome: str, *, page_url: str, run_url: str | None = None
+) -> SlackMessage:
+    """Says that an update could not be tried, and why.
+
+    Args:
+        champion: version that stays, None where there is none.
+        outcome: why, in a sentence.
+        page_url, run_url: as `drift_message`.
+    """
+    headline = f"No update of {_version(model_name, champion)} could be tried"
+    blocks = (header(f"⚪ {headline}"), section(escape(outcome)), _pages(page_url, run_url))
+    return SlackMessage(clip(escape(f"{headline}. {outcome}"), 300), blocks)
+
+
 def update_message(
-    update: ModelUpdate, *, page_url: str, run_url: str | None = None, promote_url: str | None = None
+    update: ModelUpdate,
+    *,
+    page_url: str,
+    why_not: str = "",
+    run_url: str | None = None,
+    promote_url: str | None = None,
 ) -> SlackMessage:
     """Says what an update that drift asked for came to: each candidate, the winner, what to do next.
 
     Args:
         update: the tournament.
         page_url, run_url: as `drift_message`.
+        why_not: why the version that was made did not become challenger; empty where it did.
         promote_url: where a challenger is made champion.
     """
     parent = f"v{update.parent_version}"
-    made = update.version is not None
-    if made:
+    made = update.version is not None and not why_not
+    if update.version is not None and why_not:
+        headline = f"{update.model_name} v{update.version} was made, but is no challenger: {parent} stays"
+        after = f"Look at its card in MLflow: {why_not}."
+    elif made:
         headline = f"{update.model_name} v{update.version} waits as challenger"
         after = "It goes live once it is promoted: look at the evidence, then trigger promote_model."
     else:
@@ -216,7 +256,7 @@ def update_message(
         blocks.append(section("*What was tried*\n" + "\n".join(f"•  {line}" for line in tried)))
     else:
         blocks.append(section(escape(update.outcome)))
-    blocks.append(section(f"*What to do next*\n{after}"))
+    blocks.append(section(f"*What to do next*\n{escape(after)}"))
     blocks.append(context(f"Judged by the rows of {update.judged_since} to {update.judged_until}."))
     links = {"Promote it": promote_url} if made and promote_url else {}
     blocks.append(_pages(page_url, run_url, links))
@@ -254,13 +294,12 @@ def _candidate(told: Mapping[str, Any], winner: str) -> str:
     low, high = (low, high) if saved >= 0 or low is None or high is None else (-high, -low)
     ends = "" if low is None or high is None else f" ({low:.2%} to {high:.2%})"
     does = f"saves {saved:.2%} of the error" if saved >= 0 else f"adds {-saved:.2%} to the error"
-    reason = str(told.get("reason") or "")
     if name == winner:
         end = "it wins"
     elif told.get("passed"):
         end = "better, but not the best"
     else:
-        end = clip(reason, 100) if reason.startswith("forgets") else "not surely better"
+        end = "not surely better"
     return escape(f"{_strategy(name)}: {does}{ends}, {end}")
 
 
@@ -269,14 +308,13 @@ def _strategy(name: str) -> str:
 
 
 def _system(decision: str) -> str:
-    # Old reports say retrain for what is an update now.
-    return _SYSTEM.get("update" if decision == "retrain" else decision, "")
+    return _SYSTEM.get(decision, "")
 
 
 def _advice(report: DriftReport, told: ToldReport) -> str:
     if _data_are_broken(told):
         return "Repair the source of the data, then run the day again: no model helps against broken data."
-    if report.decision in ("update", "incremental", "retrain"):
+    if report.decision in ("update", "incremental"):
         return "Nothing yet. When a challenger waits, look at its evidence and promote it."
     return (
         "Open the report. If a campaign or a new audience explains the change, leave it; if the model is "
@@ -285,11 +323,11 @@ def _advice(report: DriftReport, told: ToldReport) -> str:
 
 
 def _data_are_broken(told: ToldReport) -> bool:
-    """Whether the quality of the data is worse than anything else, as `ml.drift.decision` asks too."""
+    """Whether the data are as broken as anything else is bad, as `ml.drift.decision` asks too."""
     order = [severity.value for severity in Severity]
     ranks = {kind: order.index(level) for kind, level in told.kinds.items() if level in order}
     quality = ranks.pop("quality", 0)
-    return quality > max([order.index("medium") - 1, *ranks.values()])
+    return quality >= max([order.index("medium"), *ranks.values()])
 
 
 def _urgency(severity: str, told: ToldReport) -> str:

@@ -1,6 +1,6 @@
 """The typed form of the section about drift: when data counts as drifted, and what follows."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -125,7 +125,19 @@ class DriftThresholds(Section):
     measured_at_most: Severity
     niche_at_most: Severity
     actions: ActionThresholds
-    alert_from: Severity
+    alert_from: Literal["medium", "high", "critical"]
     recovery_days: PositiveInt
     retrain: RetrainThresholds
     models: dict[str, WatchedModel]
+
+    @model_validator(mode="after")
+    def _told_and_trained(self) -> "DriftThresholds":
+        levels = list(get_args(Severity))
+        for level in levels[: levels.index(self.alert_from)]:
+            if getattr(self.actions, level) == "alert":
+                raise ValueError(
+                    f"actions.{level} is alert, but people are told from {self.alert_from} on only"
+                )
+        if {name for name, model in self.models.items() if isinstance(model, AdsModel)} - {"ctr"}:
+            raise ValueError("models: only ctr learns from the ads of accounts; give the others a table")
+        return self

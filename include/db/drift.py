@@ -11,50 +11,29 @@ from include.db.ml import DriftReport
 
 
 @dataclass(frozen=True)
-class DayVerdict:
-    """What one day's report came to.
+class DaySeverity:
+    """What counts of a day: its severity, and what followed (no_action, alert, incremental or update)."""
+
+    day: date
+    severity: str
+    decision: str
+
+
+@dataclass(frozen=True)
+class ToldIncident:
+    """An incident that Slack was told of.
 
     Attributes:
-        severity: the one that counts; observed_severity: the day's by itself.
-        decision: what followed: no_action, alert, incremental or update; of old reports, retrain.
-        model_version: the champion then, None without one.
-        reason: of the decision, a sentence; empty in old reports.
+        message_key: of that message.
+        opened_on: first day of the incident as it was then.
+        told_at: when Slack took it.
+        recovered: whether its end was told too.
     """
 
-    day: date
-    severity: str
-    observed_severity: str
-    decision: str
-    model_version: int | None
-    reason: str
-
-
-@dataclass(frozen=True)
-class DaySeverity:
-    """What counts of a day for the overview; fields as those of `DayVerdict`."""
-
-    day: date
-    severity: str
-    decision: str
-
-
-@dataclass(frozen=True)
-class WatchedModel:
-    """A model and scope with at least one report; `newest` is the day of the last one."""
-
-    model_name: str
-    scope: str
-    newest: date
-
-
-def watched_models(engine: Engine) -> list[WatchedModel]:
-    """Every model and scope that has a report, by name; the scope of all accounts first."""
-    query = text("""
-        SELECT model_name, scope, max(report_date) AS newest FROM ml.drift_report
-        GROUP BY model_name, scope ORDER BY scope <> 'all', model_name, scope
-    """)
-    with engine.connect() as connection:
-        return [WatchedModel(**row) for row in connection.execute(query).mappings()]
+    message_key: str
+    opened_on: date
+    told_at: datetime
+    recovered: bool
 
 
 def severities(engine: Engine, since: date) -> dict[tuple[str, str], list[DaySeverity]]:
@@ -71,27 +50,24 @@ def severities(engine: Engine, since: date) -> dict[tuple[str, str], list[DaySev
     return found
 
 
-def report_history(
-    engine: Engine, model_name: str, scope: str, until: date, days: int | None = None
-) -> list[DayVerdict]:
-    """The verdicts of a model and scope, oldest first.
-
-    Args:
-        until: the last day.
-        days: how many calendar days, `until` included; None for all there are, which is what incidents need.
-    """
+def report_history(engine: Engine, model_name: str, scope: str, until: date) -> list[DaySeverity]:
+    """All days of a model and scope up to `until`, oldest first, without the reports' numbers."""
     query = text("""
-        SELECT report_date AS day, severity, decision, model_version,
-               COALESCE(numbers ->> 'observed_severity', severity) AS observed_severity,
-               COALESCE(numbers ->> 'reason', '') AS reason
-        FROM ml.drift_report
-        WHERE model_name = :model_name AND scope = :scope AND report_date <= :until
-          AND (CAST(:days AS integer) IS NULL OR report_date > :until - CAST(:days AS integer))
-        ORDER BY report_date
+        SELECT report_date AS day, severity, decision FROM ml.drift_report
+        WHERE model_name = :model_name AND scope = :scope AND report_date <= :until ORDER BY report_date
     """)
-    values = {"model_name": model_name, "scope": scope, "until": until, "days": days}
+    values = {"model_name": model_name, "scope": scope, "until": until}
     with engine.connect() as connection:
-        return [DayVerdict(**row) for row in connection.execute(query, values).mappings()]
+        return [DaySeverity(**row) for row in connection.execute(query, values).mappings()]
+
+
+def newest_report_day(engine: Engine, model_name: str, scope: str) -> date | None:
+    """The last day of a model and scope that has a report; None without any."""
+    query = text("""
+        SELECT max(report_date) FROM ml.drift_report WHERE model_name = :model_name AND scope = :scope
+    """)
+    with engine.connect() as connection:
+        return connection.execute(query, {"model_name": model_name, "scope": scope}).scalar_one()
 
 
 def drift_report(engine: Engine, model_name: str, scope: str, day: date) -> DriftReport | None:
@@ -107,8 +83,45 @@ def drift_report(engine: Engine, model_name: str, scope: str, day: date) -> Drif
         return DriftReport(**row) if row else None
 
 
-def told_at(engine: Engine, message_key: str) -> datetime | None:
-    """When Slack took the message of a key; None where it has not."""
-    query = text("SELECT sent_at FROM alerts.slack_message WHERE message_key = :key AND state = 'sent'")
+def told_incidents(engine: Engine, model_name: str, scope: str) -> list[ToldIncident]:
+    """The incidents of a model and scope that Slack was told of, oldest first.
+
+    Their keys are `drift:MODEL:SCOPE:DAY`, and that of an incident's end has `:recovery` after it.
+    """
+    query = text("""
+        SELECT told.message_key, told.sent_at AS told_at,
+               CAST(right(told.message_key, 10) AS date) AS opened_on,
+               COALESCE(ended.state = 'sent', false) AS recovered
+        FROM alerts.slack_message told
+        LEFT JOIN alerts.slack_message ended ON ended.message_key = told.message_key || :ending
+        WHERE told.kind = 'drift' AND told.state = 'sent'
+          AND starts_with(told.message_key, :prefix)
+          AND substr(told.message_key, length(:prefix) + 1) ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
+        ORDER BY opened_on
+    """)
     with engine.connect() as connection:
-        return connection.execute(query, {"key": message_key}).scalar_one_or_none()
+        found = connection.execute(
+            query, {"prefix": f"drift:{model_name}:{scope}:", "ending": ":recovery"}
+        ).mappings()
+        return [ToldIncident(**row) for row in found]
+
+
+def record_retrain_request(engine: Engine, model_name: str, scope: str, day: date, mode: str) -> None:
+    """Keep that a retrain was asked for; asking again for the same day changes nothing."""
+    query = text("""
+        INSERT INTO ml.retrain_request (model_name, scope, day, mode)
+        VALUES (:model_name, :scope, :day, :mode) ON CONFLICT DO NOTHING
+    """)
+    with engine.begin() as connection:
+        connection.execute(query, {"model_name": model_name, "scope": scope, "day": day, "mode": mode})
+
+
+def retrain_requests(engine: Engine, model_name: str, scope: str, since: date) -> list[date]:
+    """The days from `since` on for which a retrain was asked for, oldest first."""
+    query = text("""
+        SELECT day FROM ml.retrain_request
+        WHERE model_name = :model_name AND scope = :scope AND day >= :since ORDER BY day
+    """)
+    values = {"model_name": model_name, "scope": scope, "since": since}
+    with engine.connect() as connection:
+        return list(connection.execute(query, values).scalars())

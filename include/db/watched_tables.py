@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Engine,
     Select,
     TableClause,
+    Text,
     cast,
     column,
     distinct,
@@ -47,14 +48,17 @@ class WatchedTable:
     Attributes:
         table: with its schema.
         day: date or time of a row.
-        columns: everything else that is wanted.
+        columns: values that are wanted, as they are.
+        names: what else is wanted, as text and under another name: a number and the same number beside a null
+            must not be two names.
         scope: column of the account; None where the table has none.
-        key: columns that name a row; of rows with the same key one counts.
+        key: columns that name a row; of rows with the same key the newest counts, and none without a key.
     """
 
     table: str
     day: str
     columns: Sequence[str]
+    names: Mapping[str, str] = field(default_factory=dict)
     scope: str | None = None
     key: Sequence[str] = ()
 
@@ -109,7 +113,8 @@ def repeated_rows(engine: Engine, watched: WatchedTable, *, since: date, until: 
 
 def _stored(watched: WatchedTable) -> TableClause:
     schema, _, name = watched.table.rpartition(".")
-    names = dict.fromkeys([watched.day, *watched.columns, *watched.key, *filter(None, [watched.scope])])
+    others = [*watched.names.values(), *watched.key, *filter(None, [watched.scope])]
+    names = dict.fromkeys([watched.day, *watched.columns, *others])
     return table(name, *[column(each) for each in names], schema=schema or None)
 
 
@@ -124,10 +129,15 @@ def _period(
 def _rows(watched: WatchedTable, since: date, until: date, scope: str) -> Select:
     stored = _stored(watched)
     wanted = [stored.c[name] for name in dict.fromkeys(watched.columns)]
-    query = select(cast(stored.c[watched.day], Date).label(DAY), *wanted)
+    named = [cast(stored.c[column], Text).label(name) for name, column in watched.names.items()]
+    query = select(cast(stored.c[watched.day], Date).label(DAY), *wanted, *named)
     query = query.where(*_period(watched, stored, since, until, scope))
     key = [stored.c[name] for name in watched.key]
-    return query.ext(distinct_on(*key)).order_by(*key) if key else query
+    if not key:
+        return query
+    # The newest of the rows with the same key; rows without one cannot be told apart and all count out.
+    named_by_key = query.where(*[each.is_not(None) for each in key])
+    return named_by_key.ext(distinct_on(*key)).order_by(*key, stored.c[watched.day].desc())
 
 
 def _run(connection: Connection, watched: WatchedTable, query: Select) -> CursorResult:
@@ -143,4 +153,4 @@ def _run(connection: Connection, watched: WatchedTable, query: Select) -> Cursor
 def _frame(rows: Sequence, watched: WatchedTable) -> DataFrame:
     import pandas as pd
 
-    return pd.DataFrame(list(rows), columns=[DAY, *dict.fromkeys(watched.columns)])
+    return pd.DataFrame(list(rows), columns=[DAY, *dict.fromkeys(watched.columns), *watched.names])

@@ -10,7 +10,7 @@ costs something.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -322,7 +322,7 @@ def _trained(
             f"judges on {_days(judge.min(), judge.max())}"
         ),
     )
-    return judged_training(
+    training = judged_training(
         update.fitted,
         shipped.fitted.model,
         field.features,
@@ -334,6 +334,8 @@ def _trained(
         mode="incremental" if field.small else "update",
         parent=parent.version,
     )
+    recent = dates[field.recent].min().astype(date) if strategy is Strategy.RETRAIN_RECENT else None
+    return replace(training, learnt_since=recent)
 
 
 def _share(saved: Interval) -> str:

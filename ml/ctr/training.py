@@ -65,6 +65,7 @@ class CtrTraining:
         part_rows, part_clicks: of train, validation and test.
         plot: calibration on the test part.
         parent: version it went on from, where it did.
+        learnt_since: first day the model for use learnt from, where that is later than the rows' first.
     """
 
     model: CtrModel
@@ -81,6 +82,7 @@ class CtrTraining:
     part_clicks: dict[str, int]
     plot: Figure
     parent: int | None = field(default=None)
+    learnt_since: date | None = None
 
 
 def train_ctr(

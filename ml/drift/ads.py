@@ -13,8 +13,6 @@ from ml.features.ads import watched_columns
 
 PREDICTED = "predicted_ctr"
 _OUTCOMES = ("ctr", "ctr_vs_past")
-# Of the platform rather than the advertiser: the model is not told them, but they move before clicks do.
-_DELIVERY = ("impressions", "cpm")
 
 
 def ad_window(

@@ -20,7 +20,8 @@ class Situation:
         day: of the report.
         model: the champion, in words, such as `ctr v3`.
         unseen_rows: rows with outcomes that the champion has not learnt from.
-        asked_on: earlier days on which a retrain was asked for.
+        asked_on: days on which a retrain was asked for, later ones too where an older day is judged again.
+        judged_later: the newest day that has a report already, where that is later; else None.
         training_runs: whether one is being trained right now.
         waiting: a challenger that has learnt from the newest days, such as `v4`; empty where there is none.
         can_retrain: whether there is a training to ask for.
@@ -30,6 +31,7 @@ class Situation:
     model: str
     unseen_rows: int
     asked_on: tuple[date, ...] = ()
+    judged_later: date | None = None
     training_runs: bool = False
     waiting: str = ""
     can_retrain: bool = True
@@ -70,12 +72,15 @@ def _instead(severity: Severity, settings: DriftSettings) -> Decision:
 
 
 def _hindrance(situation: Situation, settings: DriftSettings) -> str:
-    """Why no retrain is asked for now, in half a sentence; empty where nothing stands against it."""
+    """What stands against asking for a retrain, in half a sentence; empty if nothing does."""
     limits = settings.retrain
-    earlier = sorted(day for day in situation.asked_on if day < situation.day)
-    recent = [day for day in earlier if day > situation.day - timedelta(days=_BUDGET_DAYS)]
+    others = [day for day in situation.asked_on if day != situation.day]
+    near = [day for day in others if abs((situation.day - day).days) <= limits.cooldown_days]
+    recent = [day for day in others if abs((situation.day - day).days) < _BUDGET_DAYS]
     if not situation.can_retrain:
         return f"no training of {situation.model} can be asked for (drift.models)"
+    if situation.judged_later:
+        return f"a later day, {situation.judged_later}, has been judged already"
     if situation.training_runs:
         return f"a training of {situation.model.split()[0]} is running"
     if situation.waiting:
@@ -85,9 +90,9 @@ def _hindrance(situation: Situation, settings: DriftSettings) -> str:
             f"only {situation.unseen_rows:,} rows are newer than what {situation.model} learnt from, at "
             f"least {limits.least_rows:,} are needed (drift.retrain.least_rows)"
         )
-    if earlier and (situation.day - earlier[-1]).days <= limits.cooldown_days:
-        until = earlier[-1] + timedelta(days=limits.cooldown_days + 1)
-        return f"one was asked for on {earlier[-1]}; the next may follow on {until}"
+    if near:
+        until = max(near) + timedelta(days=limits.cooldown_days + 1)
+        return f"one was asked for on {max(near)}; the next may follow on {until}"
     if len(recent) >= limits.budget:
         return f"{len(recent)} were asked for in {_BUDGET_DAYS} days, all there may be (drift.retrain.budget)"
     return ""

@@ -12,12 +12,11 @@ from typing import Protocol
 
 from ml.drift.settings import Severity
 
-_OPENING = (Severity.HIGH, Severity.CRITICAL)
 _CALM = (Severity.NONE, Severity.LOW)
 
 
 class JudgedDay(Protocol):
-    """A day and the severity that counts for it, such as `include.db.drift.DayVerdict`."""
+    """A day and the severity that counts for it, such as `include.db.drift.DaySeverity`."""
 
     @property
     def day(self) -> date:
@@ -33,7 +32,7 @@ class Incident:
     """Days of bad drift that belong together.
 
     Attributes:
-        opened_on: the first day that was high or critical.
+        opened_on: the first day that was bad enough.
         worst: the highest severity of its days; worst_on: the first day that had it.
         closed_on: the day that ended it, None while it is open.
         calm_since: the first of the calm days in a row that its last days are; None where it ends otherwise.
@@ -53,17 +52,20 @@ class Incident:
         return self.closed_on is None
 
 
-def incidents(history: Iterable[JudgedDay], recovery_days: int) -> tuple[Incident, ...]:
+def incidents(
+    history: Iterable[JudgedDay], recovery_days: int, opens_from: Severity = Severity.HIGH
+) -> tuple[Incident, ...]:
     """All incidents of a history, oldest first.
 
-    One opens on the first day that is high or critical, goes on over days that are medium or cannot be
+    One opens on the first day that is `opens_from` or worse, goes on over days that are medium or cannot be
     told, and closes on the last of `recovery_days` reports in a row that are none or low. Days without a
     report count for nothing, and neither does the order in which the days are given.
 
     Args:
         history: of one model and scope, a verdict a day. Where it begins amid an incident, that incident
-            seems to open on the first high or critical day there is; give all days where that matters.
+            seems to open on the first such day there is; give all days where that matters.
         recovery_days: at least 1.
+        opens_from: medium or worse.
 
     Raises:
         ValueError: `recovery_days` is below 1, or a day is there twice.
@@ -77,7 +79,7 @@ def incidents(history: Iterable[JudgedDay], recovery_days: int) -> tuple[Inciden
     running: list[tuple[date, Severity]] = []
     calm: list[date] = []
     for day, severity in days:
-        if not running and severity not in _OPENING:
+        if not running and severity < opens_from:
             continue
         running.append((day, severity))
         calm = [*calm, day] if severity in _CALM else []
@@ -89,9 +91,11 @@ def incidents(history: Iterable[JudgedDay], recovery_days: int) -> tuple[Inciden
     return tuple(found)
 
 
-def incident(history: Iterable[JudgedDay], recovery_days: int) -> Incident | None:
+def incident(
+    history: Iterable[JudgedDay], recovery_days: int, opens_from: Severity = Severity.HIGH
+) -> Incident | None:
     """The newest incident of a history, open or closed; None where there was none. As `incidents`."""
-    return next(reversed(incidents(history, recovery_days)), None)
+    return next(reversed(incidents(history, recovery_days, opens_from)), None)
 
 
 def _of(running: list[tuple[date, Severity]], calm: list[date], *, closed: bool) -> Incident:

@@ -1,7 +1,5 @@
-"""One column of numbers in one window, summed up in one pass: exactly where values are few, in cells
-elsewhere.
+"""One column of numbers in one window, summed up in one pass: exactly where values are few, else in cells.
 
-Up to 4,096 distinct values are kept one by one with their counts, so small windows and whole numbers
 Up to 4,096 distinct values are kept one by one with their counts, so small windows and whole numbers
 lose nothing. Beyond that each cell (`ml.drift.number_cells`) keeps how many values it holds and their
 sum. The sums matter: the area between two cumulative distributions over a cell, which the Wasserstein

@@ -62,7 +62,8 @@ class Performance:
         reference: of the model on rows it had not learnt from, when it was judged; None where unknown.
         current: on the window; None unless measured.
         estimated: what the answers alone promise; None where unknown.
-        ratio: observed over expected; None unless measured.
+        ratio: observed over expected; None unless measured, and for values, which may be around 0.
+        miss: observed less expected on average; only for values.
         worth: what the model saves per unit of exposure against one answer for all.
         errors: by column, `all rows` first; empty unless measured.
         rows: that were measured.
@@ -75,6 +76,7 @@ class Performance:
     current: Estimate | None = None
     estimated: float | None = None
     ratio: Estimate | None = None
+    miss: Estimate | None = None
     worth: float | None = None
     errors: tuple[Error, ...] = ()
     rows: int = 0
@@ -126,11 +128,14 @@ def assess_performance(
         if column.of.role != "outcome" and (current.weights[column.name].sum(axis=0) > 0).sum() > 1
     ]
     totals = current.totals
+    rates = current.loss == "log_loss"
+    missed = totals["observed"] - totals["expected"]
     return replace(
         known,
         state="measured",
         current=_loss(current),
-        ratio=_of_sums(totals["observed"], totals["expected"]),
+        ratio=_of_sums(totals["observed"], totals["expected"]) if rates else None,
+        miss=None if rates else _of_sums(missed, totals["exposure"]),
         worth=worth,
         errors=tuple(errors),
         rows=told,

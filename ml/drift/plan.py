@@ -7,8 +7,10 @@ window needs one pass and no reference rows, and what two windows add up to is t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -27,6 +29,8 @@ _MOST_LEVELS = 60
 # Of an embedding. Its leading directions hold what differs between pictures; the rest is mostly noise.
 _COMPONENTS = 8
 _PLAN_ROWS = 50_000
+# Cells that decide whether a column holds vectors; the first ones may be odd.
+_LOOKED_AT = 100
 
 
 @dataclass(frozen=True)
@@ -134,9 +138,9 @@ class DriftPlan:
 def kind_of(values: pd.Series) -> Kind:
     """What a column's values are; a column without a value counts as a number."""
     filled = values.dropna()
-    if len(filled) and isinstance(filled.iloc[0], list | tuple | np.ndarray):
+    if len(filled) and any(vector_of(value) is not None for value in filled.iloc[:_LOOKED_AT]):
         return "embedding"
-    if pd.api.types.is_bool_dtype(values):
+    if pd.api.types.is_bool_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
         return "category"
     if pd.api.types.is_numeric_dtype(values) or not len(filled):
         return "number"
@@ -148,12 +152,30 @@ def floats(values: pd.Series) -> np.ndarray:
     """(n,) numbers; what is no number is missing."""
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "fiu":
         return values.to_numpy("float64")
-    return np.asarray(pd.to_numeric(values, errors="coerce").to_numpy("float64", na_value=np.nan))
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return np.full(len(values), np.nan)
+    return parsed(values)
+
+
+def parsed(values: pd.Series) -> np.ndarray:
+    """(n,) numbers read from cells of any kind: Decimals, text that is a number; NaN for everything else."""
+    try:
+        numbers = pd.to_numeric(values, errors="coerce")
+    except TypeError:
+        # Dates, lists and the like are refused rather than coerced.
+        plain = values.map(lambda cell: cell if isinstance(cell, int | float | str | Decimal) else None)
+        numbers = pd.to_numeric(plain, errors="coerce")
+    return np.asarray(numbers.to_numpy("float64", na_value=np.nan))
 
 
 def level_codes(values: pd.Series) -> tuple[np.ndarray, list[str]]:
     """(n,) code of each row's level, -1 where missing, and the levels as text."""
-    codes, found = pd.factorize(values.astype("object") if values.dtype == bool else values)
+    values = values.astype("object") if values.dtype == bool else values
+    try:
+        codes, found = pd.factorize(values)
+    except TypeError:
+        # Lists and other things without a hash: as they would be written.
+        codes, found = pd.factorize(values.map(str, na_action="ignore"))
     return codes, [str(level) for level in found]
 
 
@@ -163,13 +185,23 @@ def components(values: pd.Series, centre: np.ndarray, directions: np.ndarray) ->
     A vector of another length is missing: it was made by another model.
     """
     told = np.full((len(values), len(directions)), np.nan)
-    usable = np.array(
-        [isinstance(v, list | tuple | np.ndarray) and len(v) == len(centre) for v in values], dtype=bool
-    )
+    found = [vector_of(value) for value in values]
+    usable = np.array([each is not None and len(each) == len(centre) for each in found], dtype=bool)
     if usable.any():
-        vectors = np.stack([np.asarray(v, dtype="float64") for v in values[usable]])
+        vectors = np.stack([each for each in found if each is not None and len(each) == len(centre)])
         told[usable] = (vectors - centre) @ directions.T
     return told
+
+
+def vector_of(value: object) -> np.ndarray | None:
+    """(d,) numbers of one cell; None where it is no vector, or one with a gap in it."""
+    if not isinstance(value, list | tuple | np.ndarray):
+        return None
+    try:
+        vector = np.asarray(value, dtype="float64")
+    except (TypeError, ValueError):
+        return None
+    return vector if vector.ndim == 1 and len(vector) and np.isfinite(vector).all() else None
 
 
 def _learnt(rows: pd.DataFrame, column: WatchedColumn) -> list[BinnedColumn]:
@@ -186,9 +218,10 @@ def _learnt(rows: pd.DataFrame, column: WatchedColumn) -> list[BinnedColumn]:
 
 
 def _components_learnt(values: pd.Series, column: WatchedColumn) -> list[BinnedColumn]:
-    vectors = [np.asarray(v, dtype="float64") for v in values.dropna()]
-    size = len(vectors[0])
-    stacked = np.stack([v for v in vectors if len(v) == size])
+    vectors = [each for each in map(vector_of, values) if each is not None]
+    # Those of another length were made by another model.
+    size = Counter(len(each) for each in vectors).most_common(1)[0][0]
+    stacked = np.stack([each for each in vectors if len(each) == size])
     centre = stacked.mean(axis=0)
     _, _, directions = np.linalg.svd(stacked - centre, full_matrices=False)
     directions = directions[:_COMPONENTS]
@@ -221,4 +254,4 @@ def _edges(numbers: np.ndarray) -> tuple[float, ...]:
 
 
 def _all_numbers(values: pd.Series) -> bool:
-    return bool(pd.to_numeric(values, errors="coerce").notna().all())
+    return not np.isnan(parsed(values)).any()

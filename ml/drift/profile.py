@@ -10,7 +10,7 @@ to Variance Estimation, chapter 2), and the same ad is in the same group of ever
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,8 @@ Loss = Literal["log_loss", "squared_error"]
 
 GROUPS = 1024
 _LEAST_RATE = 1e-9
+# Up to here, 32-bit floats hold every whole number.
+_EXACT = 2**24
 # The day of rows without dates.
 NO_DAY = int(np.iinfo("int64").min)
 
@@ -87,12 +89,17 @@ class Profile:
     @classmethod
     def by_day(cls, plan: DriftPlan, loss: Loss, window: Window) -> dict[int, Profile]:
         """The sums of each day in one pass; days since 1970, `NO_DAY` where rows have none."""
+        if window.days is None:
+            return cls.by_slot(plan, loss, window, np.full(len(window), NO_DAY))
+        return cls.by_slot(plan, loss, window, window.days.astype("int64"))
+
+    @classmethod
+    def by_slot(cls, plan: DriftPlan, loss: Loss, window: Window, slots: np.ndarray) -> dict[int, Profile]:
+        """The sums of the rows of each slot in one pass; (n,) integers, a few different ones."""
         if not len(window):
             return {}
-        days, slots = np.array([NO_DAY]), np.zeros(len(window), dtype="int64")
-        if window.days is not None:
-            days, slots = np.unique(window.days.astype("int64"), return_inverse=True)
-        return _summed(plan, loss, window, days, slots)
+        names, places = np.unique(slots, return_inverse=True)
+        return dict(zip(map(int, names), _summed(plan, loss, window, places, len(names)), strict=True))
 
     @property
     def rows(self) -> float:
@@ -137,9 +144,17 @@ class Profile:
         arrays: dict[str, np.ndarray] = {"days": np.array(days, dtype="int64").reshape(-1, 2)}
         for part in (*_TABLES, *_LINES, "totals"):
             values = np.concatenate([np.ravel(each) for each in getattr(self, part).values()])
-            arrays[f"{part}_at"] = np.flatnonzero(values)
-            arrays[part] = values[arrays[f"{part}_at"]]
+            filled = np.flatnonzero(values)
+            arrays[f"{part}_at"], arrays[part] = filled.astype("uint32"), values[filled]
+            if part == "counts" and values.max(initial=0) < _EXACT:
+                # Counts are whole numbers, which half the bytes hold as exactly.
+                arrays[part] = arrays[part].astype("float32")
         return arrays
+
+    def without_errors(self) -> Profile:
+        """The same without the tables of the model's errors, which only a current window is asked for."""
+        nothing = Profile.empty(self.plan, self.loss)
+        return replace(self, misses=nothing.misses, weights=nothing.weights)
 
     @classmethod
     def unpacked(cls, plan: DriftPlan, loss: Loss, arrays: Mapping[str, np.ndarray]) -> Profile:
@@ -163,21 +178,22 @@ def group_of(clusters: np.ndarray) -> np.ndarray:
     names = np.asarray(names)
     if names.dtype.kind not in "iu":
         names = names.astype(str).astype(object)
-    return np.asarray((pd.util.hash_array(names) % GROUPS).astype("int64")[codes])
+    # Rows that name no cluster are one of their own: code -1 picks the last.
+    nameless = pd.util.hash_array(np.array([""], dtype=object))
+    hashed = np.append(pd.util.hash_array(names), nameless) if len(names) else nameless
+    return np.asarray((hashed % GROUPS).astype("int64")[codes])
 
 
-def _summed(
-    plan: DriftPlan, loss: Loss, window: Window, days: np.ndarray, slots: np.ndarray
-) -> dict[int, Profile]:
-    """The sums of (n,) rows in (d,) slots, one a day."""
-    profiles = [Profile.empty(plan, loss) for _ in days]
+def _summed(plan: DriftPlan, loss: Loss, window: Window, slots: np.ndarray, count: int) -> list[Profile]:
+    """The sums of (n,) rows in `count` slots."""
+    profiles = [Profile.empty(plan, loss) for _ in range(count)]
     groups = slots * GROUPS + group_of(window.clusters)
     told, answers, claims = _answers(window, loss)
 
     def totals(names: Sequence[str], where: np.ndarray, values: Mapping[str, np.ndarray]) -> None:
         for name in names:
-            counted = np.bincount(where, values.get(name), minlength=len(days) * GROUPS)
-            for profile, own in zip(profiles, counted.reshape(len(days), GROUPS), strict=True):
+            counted = np.bincount(where, values.get(name), minlength=count * GROUPS)
+            for profile, own in zip(profiles, counted.reshape(count, GROUPS), strict=True):
                 profile.totals[name] = own * 1.0
 
     totals(("rows",), groups, {})
@@ -188,8 +204,8 @@ def _summed(
         totals(_TOLD, known, answers)
     for column in plan.columns:
         codes = column.codes(window.rows)
-        shape = (len(days), GROUPS, column.bins)
-        size = len(days) * GROUPS * column.bins
+        shape = (count, GROUPS, column.bins)
+        size = count * GROUPS * column.bins
         places = groups * column.bins + codes
         _spread(profiles, "counts", column.name, np.bincount(places, minlength=size).reshape(shape))
         if not answers:
@@ -201,12 +217,14 @@ def _summed(
             _spread(profiles, part, column.name, table)
         by_bin = known // GROUPS * column.bins + codes
         for part, name in (("expected", "expected"), ("losses", "loss"), ("shown", "exposure")):
-            line = np.bincount(by_bin, answers[name], minlength=len(days) * column.bins)
-            _spread(profiles, part, column.name, line.reshape(len(days), column.bins))
-    for profile, day in zip(profiles, days, strict=True):
-        if day != NO_DAY:
-            profile.days = {int(day): int(profile.rows)}
-    return {int(day): profile for day, profile in zip(days, profiles, strict=True)}
+            line = np.bincount(by_bin, answers[name], minlength=count * column.bins)
+            _spread(profiles, part, column.name, line.reshape(count, column.bins))
+    if window.days is not None:
+        days = window.days.astype("int64")
+        for slot, profile in enumerate(profiles):
+            found, rows = np.unique(days[slots == slot], return_counts=True)
+            profile.days = dict(zip(map(int, found), map(int, rows), strict=True))
+    return profiles
 
 
 def _spread(profiles: Sequence[Profile], part: str, name: str, values: np.ndarray) -> None:

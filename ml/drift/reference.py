@@ -32,7 +32,7 @@ from ml.drift.sums import Packed, WindowSums, niche_windows
 from ml.drift.windows import WatchedColumn, Window
 
 # Changed whenever older files cannot be read any more.
-_FORM = 1
+_FORM = 2
 _USUAL = 0.25
 
 
@@ -46,7 +46,6 @@ class Reference:
         by_weekday: weekday -> sums; niches: niche -> weekday -> sums; packed, and unpacked when used.
         sketches: of each column but embeddings, for Evidently's own scores and the quality of the data.
         sample: some of the rows, for pictures.
-        facts: whatever the maker wants to find again; plain values.
     """
 
     label: str
@@ -56,7 +55,6 @@ class Reference:
     niches: dict[str, dict[int, Packed]]
     sketches: dict[str, Sketch]
     sample: pd.DataFrame
-    facts: dict[str, Any] = field(default_factory=dict)
     _sums: dict[str, Profile] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -88,8 +86,8 @@ class Reference:
         sums, sketches = WindowSums(plan, loss), summarise_all((), plans)
         for piece in pieces:
             for niche, part in {"": piece, **niche_windows(piece)}.items():
-                for day, profile in Profile.by_day(plan, loss, part).items():
-                    sums.add(profile, niche, day if day == NO_DAY else int(_weekday(np.array(day))))
+                for slot, profile in Profile.by_slot(plan, loss, part, _weekdays_of(part)).items():
+                    sums.add(profile.without_errors(), niche, slot)
             found = summarise_all((piece.rows,), plans)
             sketches = {name: merge(sketches[name], found[name]) for name in plans}
         shown = rows if len(rows) <= sample_rows else rows.sample(n=sample_rows, random_state=0)
@@ -145,7 +143,6 @@ class Reference:
             "loss": self.loss,
             "plan": self.plan.as_json(),
             "niches": list(self.niches),
-            "facts": self.facts,
         }
         sample, sketches = io.BytesIO(), io.BytesIO()
         self.sample.to_parquet(sample)
@@ -185,7 +182,6 @@ class Reference:
                     niches=niches,
                     sketches=read_sketches(io.BytesIO(file["sketches"].tobytes())),
                     sample=pd.read_parquet(io.BytesIO(file["sample"].tobytes())),
-                    facts=told["facts"],
                 )
         except (OSError, ValueError, KeyError, EOFError, BadZipFile):
             return None
@@ -193,6 +189,12 @@ class Reference:
 
 def _sketched_as(values: pd.Series) -> Literal["number", "category"]:
     return "number" if kind_of(values) == "number" else "category"
+
+
+def _weekdays_of(window: Window) -> np.ndarray:
+    if window.days is None:
+        return np.full(len(window), NO_DAY)
+    return _weekday(window.days.astype("int64"))
 
 
 def _weekday(days: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ import pandas as pd
 from ml.drift.category_sketch import CategorySketch, merge_categories, summarise_categories
 from ml.drift.number_cells import Cells, plan_cells
 from ml.drift.number_sketch import NumberSketch, merge_numbers, summarise_numbers
+from ml.drift.plan import parsed
 
 Sketch = NumberSketch | CategorySketch
 Column = pd.Series | np.ndarray
@@ -92,9 +93,6 @@ def summarise(column: Column, plan: ColumnPlan) -> Sketch:
     Args:
         column: (n,) values of any pandas or numpy type; empty is fine.
         plan: of the reference.
-
-    Raises:
-        ValueError: dates or complex numbers where the plan wants numbers.
     """
     if plan.cells is None:
         return summarise_categories(_series(column))
@@ -204,11 +202,12 @@ def _numbers(column: Column) -> tuple[np.ndarray, bool, int]:
         return column.astype(np.float64, copy=False), column.dtype.kind in "iub", 0
     series = _series(column)
     if pd.api.types.is_complex_dtype(series) or pd.api.types.is_datetime64_any_dtype(series):
-        raise ValueError(f"a column of {series.dtype} holds no real numbers: plan it as a category")
+        # Numbers became something else: none of it can be read as one.
+        return np.full(len(series), np.nan), False, int(series.notna().sum())
     if pd.api.types.is_numeric_dtype(series):
         whole = pd.api.types.is_integer_dtype(series) or pd.api.types.is_bool_dtype(series)
         return series.to_numpy("float64", na_value=np.nan), whole, 0
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = series.astype(series.cat.categories.dtype)
-    numbers = pd.to_numeric(series, errors="coerce").to_numpy("float64", na_value=np.nan)
+    numbers = parsed(series)
     return numbers, False, int((series.notna().to_numpy() & np.isnan(numbers)).sum())

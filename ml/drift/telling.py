@@ -88,13 +88,9 @@ def _headline(verdict: DriftVerdict) -> str:
 
 
 def _performance_sentence(performance: Performance) -> str:
-    ratio, worst = performance.ratio, performance.worst
-    if ratio is not None and worst is not None:
-        sooner = "more" if ratio.value >= 1 else "fewer"
-        told = (
-            f"Outcomes are {abs(ratio.value - 1):.1%} {sooner} than the model expects "
-            f"({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
-        )
+    worst = performance.worst
+    if worst is not None:
+        told = _misses(performance)
         if worst.p_value < 0.05 and worst.cost.value >= 0.005:
             where = "on the whole" if worst.column == OVERALL else f"by {worst.column}"
             return (
@@ -111,6 +107,22 @@ def _performance_sentence(performance: Performance) -> str:
             )
         return f"Its performance could not be measured: {performance.note}{figure}."
     return f"Its performance is unknown: {performance.note}." if performance.note else ""
+
+
+def _misses(performance: Performance) -> str:
+    if (ratio := performance.ratio) is not None:
+        sooner = "more" if ratio.value >= 1 else "fewer"
+        return (
+            f"Outcomes are {abs(ratio.value - 1):.1%} {sooner} than the model expects "
+            f"({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
+        )
+    if (miss := performance.miss) is not None:
+        word = "above" if miss.value >= 0 else "below"
+        return (
+            f"Outcomes are on average {abs(miss.value):.4g} {word} what the model expects "
+            f"({miss.low:+.4g} to {miss.high:+.4g})"
+        )
+    return "Outcomes are known"
 
 
 def _moved(verdict: DriftVerdict) -> str:
@@ -177,6 +189,7 @@ def _performance(performance: Performance) -> dict[str, Any]:
         "reference": _number(performance.reference),
         **_interval("", performance.current, "current"),
         **_interval("ratio_", performance.ratio, "observed_over_predicted"),
+        **_interval("miss_", performance.miss, "miss"),
         **_interval("cost_", worst.cost if worst else None, "cost"),
         "worst_column": worst.column if worst else None,
         "estimated": _number(performance.estimated),

@@ -64,6 +64,7 @@ class ToldPerformance:
     reference: float | None
     current: Figure | None
     ratio: Figure | None
+    miss: Figure | None
     cost: Figure | None
     worst_column: str
     estimated: float | None
@@ -162,6 +163,10 @@ def performance_sentences(performance: ToldPerformance) -> str:
             else f" ({ratio.low - 1:+.0%} to {ratio.high - 1:+.0%})"
         )
         parts.append(f"What happens is {abs(ratio.value - 1):.0%} {more} than it expects{ends}.")
+    if (miss := performance.miss) is not None:
+        ends = "" if miss.low is None or miss.high is None else f" ({miss.low:+.4g} to {miss.high:+.4g})"
+        word = "above" if miss.value >= 0 else "below"
+        parts.append(f"What happens is on average {abs(miss.value):.4g} {word} what it expects{ends}.")
     return " ".join(parts) or (f"Nothing could be said of what it costs: {note}." if note else "")
 
 
@@ -221,6 +226,7 @@ def _performance(told: Mapping[str, Any]) -> ToldPerformance:
         reference=number(told.get("reference")),
         current=_figure(told, "current", ""),
         ratio=_figure(told, "observed_over_predicted", "ratio_"),
+        miss=_figure(told, "miss", "miss_"),
         cost=_figure(told, "cost", "cost_"),
         worst_column=_text(told.get("worst_column")),
         estimated=number(told.get("estimated")),

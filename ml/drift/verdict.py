@@ -184,7 +184,9 @@ def judge_day(
 
 
 def _why_all_seen(whole: Profile, day: Day) -> str:
-    if not whole.days or day.learnt_until is None:
+    if day.learnt_until is None and whole.days:
+        return "its version does not say which days it learnt from (tag window_end)"
+    if not whole.days:
         return "the rows have no dates, so nobody knows which of them the model has learnt from"
     return f"the model has learnt from these days itself (up to {day.learnt_until})"
 
@@ -240,8 +242,13 @@ def _quality(
             key = issue.column, issue.kind
             if key not in found or abs(issue.now - issue.before) > abs(found[key].now - found[key].before):
                 found[key] = issue
-    if per_day and (volume := volume_issue(*per_day[0], *per_day[1], settings)):
-        found["", "volume"] = volume
+    if per_day:
+        before, now = per_day
+        for since in (0, -1):
+            # The window, and its last day alone: to notice a dead feed must not take half a week.
+            volume = volume_issue(*before, now[0][since:], now[1][since:], settings)
+            if volume and (since == 0 or _hardly_any(volume, broken)):
+                found["", "volume"] = volume
     issues = tuple(found.values())
     severities = [_broken(issue, inputs.get(issue.column), broken) for issue in issues]
     return issues, max(severities, default=Severity.NONE)
@@ -252,14 +259,19 @@ def _broken(issue: QualityIssue, column: WatchedColumn | None, ladder: Ladder) -
         severity = ladder.severity(issue.now - issue.before)
         ignored = column is not None and column.importance == 0
         return min(severity, _ODD_AT_MOST) if ignored else severity
-    if issue.kind == "volume" and issue.now < issue.before:
-        return ladder.severity(1 - issue.now / issue.before)
+    if issue.kind == "volume" and _hardly_any(issue, ladder):
+        return Severity.CRITICAL
     return _ODD_AT_MOST
+
+
+def _hardly_any(volume: QualityIssue, ladder: Ladder) -> bool:
+    """Whether next to no rows came. Fewer than usual is odd: campaigns end."""
+    return volume.now <= volume.before * (1 - ladder.critical)
 
 
 def _rows_by_day(reference: Profile, current: Profile, day: Day) -> tuple[_RowsByDay, _RowsByDay] | None:
     """Rows and weekday of every day of both windows, those without rows included; None without dates."""
-    if not reference.days or not current.days:
+    if not reference.days or (current.rows and not current.days):
         return None
     last = int(np.datetime64(day.day, "D").astype("int64"))
     return (

@@ -118,6 +118,7 @@ def record_training(
     bundle = export_bundle(training.model)
     parity = check_parity(training.model, bundle, features.X, seed=int(settings.get("seed", 0)))
     first, last = window(features)
+    first = training.learnt_since or first
     facts = {
         "scope": scope,
         "feature_set": features.feature_set,

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ml.features import FeatureFrame
 
 
+# What the columns that rows hang together by are read as, whatever the table calls them.
+_CLUSTER, _NICHE = "watched_cluster", "watched_niche"
+
+
 class Source(Protocol):
     """Rows of one model and scope."""
 
@@ -29,6 +33,10 @@ class Source(Protocol):
     loss: Loss
     judged_metric: str | None
     can_retrain: bool
+
+    @property
+    def identity(self) -> str:
+        """What makes the rows and columns what they are, apart from their days."""
 
     def pieces(self, since: date, until: date) -> Iterator[Window]:
         """All rows of a period, one piece after the other."""
@@ -58,6 +66,14 @@ class AdsSource:
     judged_metric: str | None = "normalized_entropy"
     can_retrain: bool = True
     _kept: dict[tuple[date, date], Window] = field(default_factory=dict)
+    _read: dict[tuple[date, date], FeatureFrame] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """The feature set, and whether there are answers."""
+        from ml.features import FEATURE_SET
+
+        return f"{FEATURE_SET}, {'with' if self.model else 'without'} answers"
 
     def pieces(self, since: date, until: date) -> Iterator[Window]:
         """One piece: what ads did earlier is part of what the model is told, so they are read together."""
@@ -101,8 +117,11 @@ class AdsSource:
     def _features(self, since: date, until: date) -> FeatureFrame:
         from ml.features import build_ad_features
 
-        # A column that is the same all week is not missing.
-        return build_ad_features(read_rows(self.engine, self.scope, since, until), since, constant_too=True)
+        if (since, until) not in self._read:
+            rows = read_rows(self.engine, self.scope, since, until)
+            # A column that is the same all week is not missing.
+            self._read[since, until] = build_ad_features(rows, since, constant_too=True)
+        return self._read[since, until]
 
     def _predicted(self, features: FeatureFrame) -> np.ndarray | None:
         return self.model.predict(features.X) if self.model else None
@@ -117,6 +136,11 @@ class TableSource:
     spec: TableModel
     piece_rows: int
     can_retrain: bool = False
+
+    @property
+    def identity(self) -> str:
+        """The whole configuration."""
+        return self.spec.model_dump_json()
 
     @property
     def loss(self) -> Loss:
@@ -170,8 +194,15 @@ class TableSource:
         from include.db.watched_tables import WatchedTable
 
         spec = self.spec
-        wanted = (spec.cluster, *spec.inputs, spec.prediction, spec.outcome, spec.exposure, spec.niche)
-        return WatchedTable(spec.table, spec.day, [name for name in wanted if name], spec.scope, spec.key)
+        wanted = (*spec.inputs, spec.prediction, spec.outcome, spec.exposure)
+        return WatchedTable(
+            table=spec.table,
+            day=spec.day,
+            columns=[name for name in wanted if name],
+            names={_CLUSTER: spec.cluster, **({_NICHE: spec.niche} if spec.niche else {})},
+            scope=spec.scope,
+            key=spec.key,
+        )
 
     def _window(self, rows: DataFrame, label: str) -> Window:
         import numpy as np
@@ -189,12 +220,12 @@ class TableSource:
             label=label,
             # Nothing but what is watched: clusters may be people, and the reference keeps a sample of rows.
             rows=rows[[column.name for column in self.columns()]],
-            clusters=rows[spec.cluster].astype("object").to_numpy(),
+            clusters=rows[_CLUSTER].to_numpy(dtype=object),
             days=np.array(rows[DAY].to_list(), dtype="datetime64[D]"),
             predicted=numbers(spec.prediction),
             observed=numbers(spec.outcome),
             exposure=numbers(spec.exposure),
-            niches=rows[spec.niche].astype("object").to_numpy() if spec.niche else None,
+            niches=rows[_NICHE].to_numpy(dtype=object) if spec.niche else None,
         )
 
 

@@ -61,7 +61,7 @@ def _rows(limits: DriftThresholds) -> Iterator[list[str]]:
         ),
         (
             "quality",
-            "{} more of a column is missing or unusable, or of the rows did not come",
+            "{} more of a column is missing or unusable",
             limits.quality.broken,
         ),
     ):
@@ -119,6 +119,10 @@ def _rules(limits: DriftThresholds) -> Iterator[str]:
         f"The current window is {limits.current_days} days, and performance is also measured on the newest "
         f"{limits.newest_days}; the reference is at most {limits.reference_days} days, weighted to the same "
         "weekdays."
+    )
+    yield (
+        f"Rows that did not come are `low`, unless at least {limits.quality.broken.critical:.0%} of what the "
+        "same weekdays had is missing, in the window or on its last day: that is `critical`."
     )
     yield f"Fewer than {limits.min_rows} rows or {limits.min_clusters} ads in either window: `cannot_tell`."
     yield (

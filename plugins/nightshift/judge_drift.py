@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -160,21 +161,18 @@ def _day(watch: Watch, source: Source, situation: Situation) -> Day:
 
 
 def _situation(watch: Watch, source: Source) -> Situation:
-    from include.db.ml import drift_reports, training_in_progress
+    from include.db.drift import newest_report_day, retrain_requests
+    from include.db.ml import training_in_progress
     from ml.drift.decision import Situation
-    from ml.drift.settings import Decision
 
-    since, until = watch.day - timedelta(days=_HISTORY_DAYS), watch.day - timedelta(days=1)
-    earlier = drift_reports(watch.engine, since=since, until=until, scope=watch.scope)
+    since = watch.day - timedelta(days=_HISTORY_DAYS)
+    newest = newest_report_day(watch.engine, watch.name, watch.scope)
     return Situation(
         day=watch.day,
         model=f"{watch.name} v{watch.best.version}",
         unseen_rows=0,
-        asked_on=tuple(
-            report.report_date
-            for report in earlier
-            if report.model_name == watch.name and Decision(report.decision).retrains
-        ),
+        asked_on=tuple(retrain_requests(watch.engine, watch.name, watch.scope, since)),
+        judged_later=newest if newest and newest > watch.day else None,
         training_runs=training_in_progress(watch.engine, watch.name),
         waiting=_waiting(watch),
         can_retrain=source.can_retrain,
@@ -219,7 +217,9 @@ def _reference(watch: Watch, source: Source, since: date, until: date) -> Refere
     from ml.drift.reference import Reference
     from ml.registry import keep_reference, kept_reference
 
-    name = f"{since}_{until}"
+    # What else would make another reference: the columns watched, and where they come from.
+    others = hashlib.sha256(source.identity.encode()).hexdigest()[:8]
+    name = f"{since}_{until}_{others}"
     content = kept_reference(watch.client, watch.best.run_id, name)
     found = Reference.load(content) if content else None
     if found is not None:

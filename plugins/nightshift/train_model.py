@@ -52,7 +52,8 @@ def plan_trainings(
     """
     if not wanted:
         return [_plan(scope, day, max_days, trigger, reason, mode)]
-    newest = {str(want["scope"]): want for want in wanted}
+    # Events of several days may have waited; whatever their order, the newest day holds the others' rows.
+    newest = {str(want["scope"]): want for want in sorted(wanted, key=lambda want: want["day"])}
     return [
         _plan(
             str(want["scope"]),
@@ -75,10 +76,10 @@ def train_and_register(
     """Read the rows, train, register, record. The same data and settings again find the version there is.
 
     Returns:
-        scope, model_name, model_version, alias, rows, mae_pp, normalized_entropy, beats_constant, trained
-        (whether a version was made now), run_id, mode, gates, outcome (a sentence where nothing was made, or
-        what people should know), severity and incident of the plan, and update: what a tournament said (see
-        `nightshift.update_model.told`), None where none was held.
+        scope, day, model_name, model_version, alias, rows, mae_pp, normalized_entropy, beats_constant,
+        trained (whether a version was made now), run_id, mode, gates, outcome (a sentence where nothing was
+        made, or what people should know), severity and incident of the plan, and update: what a tournament
+        said (see `nightshift.update_model.told`), None where none was held.
 
     Raises:
         NoPerformanceRows: the scope has no rows in the window.
@@ -159,6 +160,7 @@ def train_and_register(
         )
     return {
         "scope": scope,
+        "day": plan["day"],
         "model_name": name,
         "model_version": version.version,
         "alias": version.alias,
@@ -270,6 +272,7 @@ def _nothing_made(
 ) -> dict[str, Any]:
     return {
         "scope": plan["scope"],
+        "day": plan["day"],
         "model_name": name,
         "model_version": rival.version if rival else None,
         "alias": "champion" if rival else "",

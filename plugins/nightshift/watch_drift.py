@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # Enough for a message; the report has them all.
 _COLUMNS_NAMED = 10
-_HISTORY_DAYS = 120
 
 
 def models_to_watch(scope: str) -> list[dict[str, str]]:
@@ -85,7 +84,7 @@ def assess(
             html_uri=kept.html_uri or None,
         ),
     )
-    incident, tell = incident_of(engine, name, scope, day, limits.recovery_days)
+    incident = incident_of(engine, name, scope, day)
     base = public_url.rstrip("/")
     page = f"{base}/#/experiments/{kept.experiment_id}/runs/{kept.run_id}/artifacts" if base else ""
     drifted = [column["column"] for column in numbers["columns"] if column["drifted"]]
@@ -104,8 +103,8 @@ def assess(
         "report_url": page,
         "summary": numbers["summary"],
         "since": (day - timedelta(days=limits.retrain.recent_days - 1)).isoformat(),
-        "incident": incident,
-        "tell": tell,
+        "incident": incident.key if incident and incident.incident.is_open else None,
+        "tell": incident.to_tell if incident else "",
     }
 
 
@@ -115,13 +114,13 @@ def tasks_to_do(assessed: Iterable[dict[str, Any]]) -> list[str]:
     for each in assessed:
         if each["decision"] in ("incremental", "update"):
             wanted.add("retrain")
-        if each["tell"]:
+        if each["incident"] or each["tell"]:
             wanted.add("alert")
     return sorted(wanted) or ["no_action"]
 
 
-def retrain_request(assessed: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """What the asset event that asks for a new CTR model carries.
+def ask_for_retrain(assessed: Iterable[dict[str, Any]], *, engine: Engine) -> dict[str, Any]:
+    """Note that a new CTR model is asked for, and say what the asset event that asks carries.
 
     Returns:
         scope, day, mode, reason, severity, incident, and the window: `since` is the first day of the rows
@@ -130,8 +129,12 @@ def retrain_request(assessed: Iterable[dict[str, Any]]) -> dict[str, Any]:
     Raises:
         LookupError: no verdict asks for one.
     """
+    from include.db.drift import record_retrain_request
+
     for each in assessed:
-        if each["decision"] in ("incremental", "update"):
+        if each["family"] == FAMILY and each["decision"] in ("incremental", "update"):
+            day = date.fromisoformat(each["day"])
+            record_retrain_request(engine, each["model_name"], each["scope"], day, each["decision"])
             return {
                 "scope": each["scope"],
                 "day": each["day"],

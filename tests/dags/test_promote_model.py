@@ -302,28 +302,28 @@ def test_what_happened_in_mlflow_is_noticed_and_told_once(
 
 
 def test_of_several_models_wanted_at_once_the_others_are_asked_for_again(
-    api: Any, db: Any, client: Any, model: str, monkeypatch: pytest.MonkeyPatch
+    api: Any, db: Any, client: Any, model: str
 ) -> None:
-    from nightshift import promote as work
-
-    later = [{"model": "visual", "version": None, "reason": "", "verdict": None}]
     verdict = {"summary": "The challenger wins.", "p_value": 0.01}
-    monkeypatch.setattr(
-        work,
-        "plan_promotion",
-        lambda params, events: {
-            "model": model,
-            "version": 3,
-            "reason": "won",
-            "verdict": verdict,
-            "later": later,
-        },
-    )
-    run = run_with(answering(api, "Approve"), "promote_model", model=model)
+    first = {"model": model, "version": 3, "reason": "won", "verdict": verdict}
+    later = {"model": "visual", "version": None, "reason": "", "verdict": None}
+    # A run by hand, so that Airflow knows the asset that its last task writes.
+    run_with(answering(api, "Reject"), "promote_model", model=model)
+    events = [_wanted(api, first), _wanted(api, later)]
+    run = run_with(answering(api, "Approve"), "promote_model", started_by=events)
     assert run.state == "success"
     assert run.tasks["put_off"] == "success"
-    assert _events("nightshift://models/promotion_wanted")[-1] == {"wanted": later}
+    assert _events("nightshift://models/promotion_wanted")[-1] == {"wanted": [later]}
     assert books.promotion(db, run.report["promotion_id"]).evidence["verdict"] == verdict
+
+
+def _wanted(api: Any, extra: dict[str, Any]) -> int:
+    """An event that asks for a promotion, made through Airflow's API; its id."""
+    asked = {"uri_pattern": "nightshift://models/promotion_wanted"}
+    (asset,) = api.get("/api/v2/assets", params=asked).json()["assets"]
+    made = api.post("/api/v2/assets/events", json={"asset_id": asset["id"], "extra": extra})
+    made.raise_for_status()
+    return int(made.json()["id"])
 
 
 def test_where_slack_refuses_the_question_stands_in_airflow(

@@ -8,12 +8,13 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from include.alerts.drift import DECISIONS, drift_key
+from include.alerts.drift import DECISIONS, told_of
 from include.config import thresholds
 from include.db import drift as db
 from include.db.model_updates import ModelUpdate, model_updates
 from include.db.promotion import all_aliases
 from ml.drift.incidents import Incident, incident, incidents
+from ml.drift.settings import Severity
 from ml.drift.told import ToldReport, performance_sentences, read_numbers
 from ml.registry.versions import CHALLENGER
 
@@ -28,7 +29,7 @@ REPORTS_SHOWN = 2
 UPDATES_SHOWN = 10
 # Incidents are looked for this far back.
 _INCIDENT_DAYS = 400
-_RETRAINS = ("incremental", "update", "retrain")
+_RETRAINS = ("incremental", "update")
 
 WORDS = {
     "none": "no drift",
@@ -174,10 +175,11 @@ def _lines(engine: Engine, today: date, only: tuple[str, str] | None = None) -> 
     if only is not None:
         found = {key: days for key, days in found.items() if key == only}
     aliases = all_aliases(engine)
-    recovery = thresholds().drift.recovery_days
+    limits = thresholds().drift
+    recovery = limits.recovery_days
     lines = []
     for (name, scope), days in found.items():
-        newest = incident(days, recovery)
+        newest = incident(days, recovery, Severity(limits.alert_from))
         going_on = None
         if newest is not None and newest.is_open:
             challenger = aliases.get(name, {}).get(CHALLENGER)
@@ -219,7 +221,7 @@ def _going_on(
     asked = (each.day for each in days if each.day >= newest.opened_on and each.decision in _RETRAINS)
     return OpenIncident(
         incident=newest,
-        told_at=db.told_at(engine, drift_key(name, scope, newest.opened_on)),
+        told_at=told.told_at if (told := told_of(newest, db.told_incidents(engine, name, scope))) else None,
         asked_on=tuple(asked),
         tried=next(iter(model_updates(engine, name, newest.opened_on)), None),
         challenger=challenger,
@@ -252,7 +254,9 @@ def _view(engine: Engine, line: ModelLine, day: date) -> ReportView | None:
     told = read_numbers(kept.numbers)
     before = [each.day for each in line.days if each.day < day]
     after = [each.day for each in line.days if each.day > day]
-    around = (each for each in incidents(line.days, thresholds().drift.recovery_days) if day in each.days)
+    limits = thresholds().drift
+    all_of_them = incidents(line.days, limits.recovery_days, Severity(limits.alert_from))
+    around = (each for each in all_of_them if day in each.days)
     # The same strip as in the overview, unless the day lies before it.
     strip = line.strip if day >= line.strip[0].day else _strip(line.days, day + timedelta(days=7))
     return ReportView(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +17,12 @@ from include.alerts.drift import (
     drift_picture,
     recovery_key,
     recovery_message,
+    refused_message,
+    told_of,
     update_key,
     update_message,
 )
+from include.db.drift import ToldIncident
 from include.db.ml import DriftReport
 from include.db.model_updates import ModelUpdate
 from ml.drift.incidents import Incident
@@ -145,7 +148,8 @@ def test_a_critical_one_cannot_wait() -> None:
             {"decision": "alert", "kinds": {"features": "low", "performance": "none", "quality": "high"}},
             "Repair the source of the data",
         ),
-        ({"decision": "alert", "kinds": {"performance": "high", "quality": "high"}}, "leave it"),
+        ({"decision": "alert", "kinds": {"performance": "high", "quality": "high"}}, "Repair the source"),
+        ({"decision": "alert", "kinds": {"performance": "high", "quality": "medium"}}, "leave it"),
     ],
 )
 def test_what_a_person_can_do_depends_on_what_is_wrong(changes: dict[str, Any], advice: str) -> None:
@@ -153,7 +157,7 @@ def test_what_a_person_can_do_depends_on_what_is_wrong(changes: dict[str, Any], 
 
 
 def test_a_report_of_an_older_form_is_told_by_its_summary() -> None:
-    old = a_report(numbers={}, summary="1 of 12 columns moved", decision="retrain")
+    old = a_report(numbers={}, summary="1 of 12 columns moved", decision="update")
     message = drift_message(replace(old, numbers=OLD_NUMBERS), opened_on=DAY, page_url=PAGE)
     assert "1 of 12 columns moved" in shown(message)
     assert "A new model was asked for" in shown(message)
@@ -244,11 +248,34 @@ def test_an_update_that_did_not_help_says_who_stays() -> None:
 
 
 def test_an_update_with_odd_candidates_is_told_too() -> None:
-    odd = [{}, {"strategy": "<new>", "saved": 0.1, "passed": False, "reason": "forgets 9% on old rows"}] * 20
+    odd = [{}, {"strategy": "<new>", "saved": 0.1, "passed": False, "reason": "not proved"}] * 20
     message = update_message(replace(UPDATE, candidates=odd, ne_before=None), page_url=PAGE)
-    assert "&lt;new&gt;: saves 10.00% of the error, forgets 9% on old rows" in shown(message)
+    assert "&lt;new&gt;: saves 10.00% of the error, not surely better" in shown(message)
     none_tried = replace(UPDATE, candidates=[], outcome="nothing <could> be tried")
     assert "nothing &lt;could&gt; be tried" in shown(update_message(none_tried, page_url=PAGE))
+
+
+def test_a_version_that_fails_its_gates_is_not_called_a_challenger() -> None:
+    told = shown(
+        update_message(UPDATE, why_not="calibration error <2> points", page_url=PAGE, promote_url=PAGE)
+    )
+    assert "ctr v4 was made, but is no challenger: v3 stays" in told
+    assert "calibration error &lt;2&gt; points" in told
+    assert "Promote it" not in told
+    assert "waits as challenger" not in told
+
+
+def test_an_update_that_could_not_be_tried_says_why() -> None:
+    message = refused_message("ctr", 3, "v3 has learnt these days already (up to <day>)", page_url=PAGE)
+    assert "No update of ctr v3 could be tried" in shown(message)
+    assert "up to &lt;day&gt;" in shown(message)
+
+
+@pytest.mark.parametrize(("days_before", "same"), [(0, True), (7, True), (8, False), (-1, True), (-3, False)])
+def test_slack_knows_an_incident_by_a_message_of_days_that_near(days_before: int, same: bool) -> None:
+    now = Incident(DAY, Severity.HIGH, DAY, None, None, (DAY, DAY + timedelta(days=2)))
+    told = ToldIncident("key", DAY - timedelta(days=days_before), datetime.now(UTC), recovered=False)
+    assert (told_of(now, [told]) is told) is same
 
 
 def test_keys_tell_incidents_apart_and_belong_together_within_one() -> None:

@@ -42,6 +42,11 @@ def test_a_missing_section_is_named(tmp_path):
         ({"evidence": {"usual": 0.01, "severe": 0.05, "certain": 0.001}}, "certain must be at most severe"),
         ({"models": {"ctr": {"source": "table", "table": "x; drop"}}}, r"drift\.models\.ctr"),
         ({"models": {"ctr": {"source": "nowhere"}}}, r"drift\.models\.ctr"),
+        ({"models": {"ctr": {"source": "ads"}, "other": {"source": "ads"}}}, "only ctr learns from the ads"),
+        (
+            {"actions": dict.fromkeys(("low", "medium", "high", "critical"), "alert")},
+            "people are told from high on",
+        ),
     ],
 )
 def test_what_drift_cannot_mean_is_refused(tmp_path, change, says):

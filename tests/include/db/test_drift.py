@@ -7,17 +7,18 @@ from datetime import date, timedelta
 from sqlalchemy import Engine, text
 
 from include.db.drift import (
-    DayVerdict,
-    WatchedModel,
+    DaySeverity,
     drift_report,
+    newest_report_day,
+    record_retrain_request,
     report_history,
+    retrain_requests,
     severities,
-    told_at,
-    watched_models,
+    told_incidents,
 )
 from include.db.ml import DriftReport, record_drift_report
 from ml.drift.incidents import incident
-from tests.ml.drift.reports import OLD_NUMBERS, numbers
+from tests.ml.drift.reports import numbers
 
 LAST = date(2026, 3, 8)
 
@@ -52,21 +53,15 @@ def test_a_history_has_the_days_of_one_model_and_scope_oldest_first(db: Engine) 
     keep(db, "h", model_name="another")
     days = report_history(db, "ctr", "all", until=LAST)
     assert [(each.day.day, each.severity) for each in days] == [(5, "none"), (7, "high"), (8, "none")]
-    assert days[-1] == DayVerdict(LAST, "none", "medium", "no_action", 3, "Because.")
+    assert days[-1] == DaySeverity(LAST, "none", "no_action")
     assert report_history(db, "nobody", "all", until=LAST) == []
 
 
-def test_a_history_can_be_of_so_many_days_or_end_earlier(db: Engine) -> None:
+def test_a_history_can_end_earlier(db: Engine) -> None:
     keep(db, "nnnnnn")
-    assert len(report_history(db, "ctr", "all", until=LAST, days=3)) == 3
-    earlier = report_history(db, "ctr", "all", until=LAST - timedelta(days=1), days=1)
-    assert [each.day for each in earlier] == [LAST - timedelta(days=1)]
-
-
-def test_rows_from_before_there_was_a_form_are_read_too(db: Engine) -> None:
-    record_drift_report(db, a_report(LAST, "high", numbers=OLD_NUMBERS, model_version=None))
-    (day,) = report_history(db, "ctr", "all", until=LAST)
-    assert (day.observed_severity, day.reason, day.model_version) == ("high", "", None)
+    assert len(report_history(db, "ctr", "all", until=LAST - timedelta(days=1))) == 5
+    assert newest_report_day(db, "ctr", "all") == LAST
+    assert newest_report_day(db, "nobody", "all") is None
 
 
 def test_running_an_old_day_again_changes_that_day_alone(db: Engine) -> None:
@@ -76,16 +71,6 @@ def test_running_an_old_day_again_changes_that_day_alone(db: Engine) -> None:
     found = incident(report_history(db, "ctr", "all", until=LAST), 2)
     assert found.opened_on == LAST
     assert incident(report_history(db, "ctr", "all", until=LAST - timedelta(days=1)), 2) is None
-
-
-def test_watched_models_are_those_with_a_report(db: Engine) -> None:
-    assert watched_models(db) == []
-    keep(db, "nn")
-    keep(db, "n ", scope="act_1")
-    assert watched_models(db) == [
-        WatchedModel("ctr", "all", LAST),
-        WatchedModel("ctr", "act_1", LAST - timedelta(days=1)),
-    ]
 
 
 def test_the_overview_has_every_model_since_a_day(db: Engine) -> None:
@@ -105,14 +90,28 @@ def test_one_report_is_found_with_its_numbers(db: Engine) -> None:
     assert drift_report(db, "ctr", "all", LAST - timedelta(days=1)) is None
 
 
-def test_a_message_was_told_once_slack_took_it(db: Engine) -> None:
+def test_incidents_that_slack_took_are_found_by_their_keys(db: Engine) -> None:
     with db.begin() as connection:
         connection.execute(
             text("""
             INSERT INTO alerts.slack_message (message_key, channel, kind, text, state, slack_ts, sent_at)
-            VALUES ('sent', '#a', 'drift', 't', 'sent', '1.2', '2026-03-08 05:00+00'),
-                   ('meant', '#a', 'drift', 't', 'intent', NULL, NULL)""")
+            VALUES ('drift:ctr:all:2026-03-05', '#a', 'drift', 't', 'sent', '1.2', '2026-03-05 05:00+00'),
+                   ('drift:ctr:all:2026-03-05:recovery', '#a', 'drift', 't', 'sent', '1.3', now()),
+                   ('drift:ctr:all:2026-03-05:update:2026-03-05', '#a', 'drift', 't', 'sent', '1.4', now()),
+                   ('drift:ctr:all:2026-03-07', '#a', 'drift', 't', 'sent', '1.5', '2026-03-07 05:00+00'),
+                   ('drift:ctr:all:2026-03-08', '#a', 'drift', 't', 'intent', NULL, NULL),
+                   ('drift:ctr:act_1:2026-03-08', '#a', 'drift', 't', 'sent', '1.6', now())""")
         )
-    assert told_at(db, "sent").hour == 5
-    assert told_at(db, "meant") is None
-    assert told_at(db, "unknown") is None
+    first, second = told_incidents(db, "ctr", "all")
+    assert (first.opened_on, first.recovered, first.told_at.hour) == (date(2026, 3, 5), True, 5)
+    assert (second.message_key, second.recovered) == ("drift:ctr:all:2026-03-07", False)
+    assert told_incidents(db, "nobody", "all") == []
+
+
+def test_a_request_for_a_retrain_is_kept_once_a_day(db: Engine) -> None:
+    for mode in ("update", "incremental"):
+        record_retrain_request(db, "ctr", "all", LAST, mode)
+    record_retrain_request(db, "ctr", "all", LAST - timedelta(days=5), "update")
+    record_retrain_request(db, "ctr", "act_1", LAST, "update")
+    assert retrain_requests(db, "ctr", "all", LAST - timedelta(days=9)) == [LAST - timedelta(days=5), LAST]
+    assert retrain_requests(db, "ctr", "all", LAST) == [LAST]

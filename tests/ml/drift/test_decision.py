@@ -61,8 +61,17 @@ def test_what_stands_against_a_retrain_is_said_and_people_are_told_instead(setti
 
 
 def test_assessing_a_day_again_is_not_stopped_by_its_own_request(settings):
-    asked = replace(FREE, asked_on=(DAY, DAY + timedelta(days=1), DAY - timedelta(days=4)))
+    asked = replace(FREE, asked_on=(DAY, DAY - timedelta(days=4)))
     assert decide(Severity.HIGH, kinds("high"), asked, settings)[0] is Decision.UPDATE
+
+
+def test_a_day_of_the_past_asks_for_nothing(settings):
+    later = replace(FREE, judged_later=DAY + timedelta(days=2))
+    found, reason = decide(Severity.HIGH, kinds("high"), later, settings)
+    assert found is Decision.ALERT
+    assert "a later day, 2026-04-02, has been judged already" in reason
+    asked_later = replace(FREE, asked_on=(DAY + timedelta(days=1),))
+    assert decide(Severity.HIGH, kinds("high"), asked_later, settings)[0] is Decision.ALERT
 
 
 def test_no_model_learns_from_broken_data(settings):

@@ -133,12 +133,16 @@ def test_a_model_of_values_is_judged_by_its_squared_error():
     assert right.metric == "mean squared error"
     assert right.current.value == pytest.approx(100, rel=0.15)
     assert right.worst.cost.value < 0.01
+    # Values may be around 0, where a ratio means nothing.
+    assert right.ratio is None
+    assert right.miss.low < 0 < right.miss.high
     wrong = assess_performance(
         *profiles(reference, values_window(3, shift=25.0), loss="squared_error", columns=columns),
         judged_loss=100.0,
         least_rows=50,
     )
     assert wrong.worst.column == "hook"
+    assert wrong.miss.low < 0.3 * 25 < wrong.miss.high
     assert wrong.worst.cost.value == pytest.approx(0.3 * 25**2 / 20**2, rel=0.35)
 
 

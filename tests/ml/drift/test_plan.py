@@ -81,6 +81,10 @@ def test_an_embedding_becomes_its_leading_components():
     assert [column.name for column in columns[:2]] == ["look[1]", "look[2]"]
     assert abs(columns[0].direction[0]) > 0.99
     mixed = pd.DataFrame({"look": [vectors[0], None, np.ones(5)]})
+    gaps = pd.DataFrame({"look": [[float("nan")] * 12, [None] * 12, vectors[1]]})
+    assert columns[0].codes(gaps)[:2].tolist() == [columns[0].bins - 1] * 2
+    odd_first = pd.DataFrame({"look": [np.ones(3), [None] * 12, *vectors]})
+    assert len(DriftPlan.learn(odd_first, (WatchedColumn("look"),)).columns[0].centre) == 12
     codes = columns[0].codes(mixed)
     assert codes[1] == codes[2] == columns[0].bins - 1
     assert codes[0] < columns[0].bins - 1

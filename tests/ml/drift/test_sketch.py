@@ -1,5 +1,6 @@
 """Sketches: right however a window is cut, small, storable, and calm about whatever a column holds."""
 
+from datetime import date
 from decimal import Decimal
 from itertools import pairwise
 
@@ -162,9 +163,14 @@ def test_whole_numbers_are_known_as_such_and_not_when_a_piece_was_not():
     assert not merge(summarise(np.arange(3), plan), summarise(np.array([1.5]), plan)).whole
 
 
-def test_dates_among_numbers_are_refused_with_what_to_do():
-    with pytest.raises(ValueError, match="plan it as a category"):
-        summarise(pd.Series(pd.date_range("2026-01-01", periods=3)), plan_column(np.arange(3.0)))
+def test_numbers_that_became_dates_or_lists_are_none_and_counted_as_such():
+    plan = plan_column(np.arange(3.0))
+    for odd in (
+        pd.Series(pd.date_range("2026-01-01", periods=3)),
+        pd.Series([[1], {"a": 2}, date(2026, 1, 1)]),
+    ):
+        found = summarise(odd, plan)
+        assert (found.rows, found.unparsable, found.finite) == (3, 3, 0)
 
 
 def test_sketches_of_different_plans_or_kinds_do_not_add_up():

@@ -3,8 +3,10 @@
 import json
 from dataclasses import replace
 from datetime import date, timedelta
+from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from include.config import thresholds
@@ -158,12 +160,19 @@ def test_days_without_rows_are_missed(reference, rules):
     found = judged(reference, rules, late.take(late.days < np.datetime64(AFTER, "D") + 1))
     assert any(issue.kind == "volume" for issue in found.issues)
     assert found.rows_per_day[1] == pytest.approx(80 / 7)
+    stopped = judged(reference, rules, late.take(late.days < np.datetime64(DAY.day, "D")))
+    assert stopped.assessment.kinds["quality"] is Severity.CRITICAL
+    assert stopped.decision is Decision.ALERT
+    fewer = judged(reference, rules, late.take(np.arange(len(late)) % 3 == 0))
+    assert fewer.assessment.kinds["quality"] is Severity.LOW
 
 
-def test_an_empty_window_cannot_be_told(reference, rules):
+def test_an_empty_window_cannot_be_told_and_is_a_feed_that_stopped(reference, rules):
     for pieces in ((), (week().take(np.zeros(560, dtype=bool)),)):
         found = judged(reference, rules, *pieces)
-        assert found.severity is Severity.CANNOT_TELL
+        # Nothing can be compared; that nothing came at all is what is told.
+        assert set(found.assessment.kinds.values()) == {Severity.CANNOT_TELL, Severity.CRITICAL}
+        assert found.decision is Decision.ALERT
         numbers = as_json(found)
         assert "the current window has 0 rows" in numbers["summary"]
         json.dumps(numbers, allow_nan=False)
@@ -175,6 +184,53 @@ def test_without_dates_nobody_knows_what_the_model_has_learnt(rules):
     found = judged(reference, rules, now)
     assert "no dates" in found.assessment.performance.note
     assert found.rows_per_day is None
+
+
+def test_a_blank_niche_is_none(rules):
+    window, now = ad_days(ads=160, days=28, seed=1), week()
+    blank = replace(window, niches=np.where(window.niches == "beauty", "", "fitness").astype(object))
+    reference = Reference.of(blank, (blank,), COLUMNS, "log_loss", sample_rows=10)
+    assert reference.whole.rows == len(window)
+    assert set(reference.niches) == {"fitness"}
+    found = judged(reference, rules, replace(now, niches=np.full(len(now), "", dtype=object)))
+    assert (found.current_rows, found.niches) == (560, ())
+
+
+def test_a_version_that_does_not_say_what_it_learnt_is_named_as_the_reason(reference, rules):
+    found = judged(reference, rules, week(), day=replace(DAY, learnt_until=None))
+    assert "tag window_end" in found.assessment.performance.note
+
+
+ODD = {
+    "dates": lambda n: np.full(n, np.datetime64("2026-03-01")),
+    "lists": lambda n: [["a", 1]] * n,
+    "documents": lambda n: [{"a": 1}] * n,
+    "decimals": lambda n: [Decimal("1.5")] * n,
+    "mixed": lambda n: [1, "two", None, 3.5] * (n // 4),
+    "huge": lambda n: np.full(n, 1e308),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("side", ["then", "now", "both"])
+def test_columns_of_any_kind_are_compared_or_left_out_and_never_crash(rules, kind, side):
+    then, now = ad_days(ads=160, days=28, seed=1), week()
+
+    def odd(window):
+        return replace(window, rows=window.rows.assign(budget=pd.Series(ODD[kind](len(window)))))
+
+    then, now = odd(then) if side != "now" else then, odd(now) if side != "then" else now
+    reference = Reference.of(then, (then,), COLUMNS, "log_loss", sample_rows=10)
+    json.dumps(as_json(judged(reference, rules, now)), allow_nan=False)
+
+
+def test_rows_without_a_cluster_are_one_of_their_own(reference, rules):
+    now = week()
+    some = replace(now, clusters=np.where(np.arange(len(now)) < 100, None, now.clusters))
+    assert judged(reference, rules, some).current_rows == 560
+    nobody = replace(now, clusters=np.full(len(now), None, dtype=object))
+    found = judged(reference, rules, nobody)
+    assert "the current window has 1 ads" in found.assessment.reason
 
 
 def test_no_verdict_says_why(settings):

@@ -12,8 +12,10 @@ from sqlalchemy import text
 from include.config import thresholds
 from include.config.load import DEFAULT_FILE
 from include.db import ml
+from include.db.drift import retrain_requests
+from ml.drift.reference import Reference
 from ml.registry import connect, kept_reference, registered_models
-from nightshift.watch_drift import assess, models_to_watch, report, retrain_request, tasks_to_do
+from nightshift.watch_drift import ask_for_retrain, assess, models_to_watch, report, tasks_to_do
 
 FIRST, DAYS = date(2026, 2, 2), 42
 LAST = FIRST + timedelta(days=DAYS - 1)
@@ -58,6 +60,7 @@ def verdict(**changes):
     [
         ([{}], ["no_action"]),
         ([{"decision": "alert", "tell": "incident"}], ["alert"]),
+        ([{"decision": "alert", "incident": "drift:ctr:all:2026-03-30"}], ["alert"]),
         ([{"decision": "update", "tell": "incident"}], ["alert", "retrain"]),
         ([{"decision": "incremental"}], ["retrain"]),
         ([{"tell": "recovery"}], ["alert"]),
@@ -68,9 +71,9 @@ def test_verdicts_lead_to_their_tasks(verdicts, follows):
     assert tasks_to_do(verdict(**each) for each in verdicts) == follows
 
 
-def test_a_request_carries_mode_reason_window_and_incident():
+def test_a_request_carries_mode_reason_window_and_incident_and_is_noted(db):
     asked = verdict(severity="high", decision="update", incident="drift:ctr:all:2026-03-30")
-    assert retrain_request([verdict(), asked]) == {
+    assert ask_for_retrain([verdict(), asked], engine=db) == {
         "scope": "all",
         "day": "2026-03-31",
         "mode": "update",
@@ -79,8 +82,9 @@ def test_a_request_carries_mode_reason_window_and_incident():
         "incident": "drift:ctr:all:2026-03-30",
         "window": {"since": "2026-03-04", "until": "2026-03-31"},
     }
+    assert retrain_requests(db, "ctr", "all", date(2026, 3, 1)) == [date(2026, 3, 31)]
     with pytest.raises(LookupError):
-        retrain_request([verdict()])
+        ask_for_retrain([verdict(), verdict(family="deal_value", decision="update")], engine=db)
 
 
 def test_the_run_reports_its_worst_verdict():
@@ -201,7 +205,12 @@ def test_a_table_of_answers_is_judged_like_any_model(configured, champion, deals
     assert kinds["look"] == "embedding"
     assert {niche["niche"] for niche in numbers["niches"]} == {"search", "social", "friend"}
     # The reference is kept with the version and the same the next time.
-    assert kept_reference(client, champion.run_id, f"{FIRST}_{LEARNT}") is not None
+    (kept,) = client.list_artifacts(champion.run_id, "drift_reference")
+    assert kept.path.startswith(f"drift_reference/{FIRST}_{LEARNT}_")
+    name = kept.path.removeprefix("drift_reference/").removesuffix(".npz")
+    sample = Reference.load(kept_reference(client, champion.run_id, name)).sample
+    # Owners are people: none of them is kept.
+    assert set(sample) == {"size", "origin", "look", "answer", "value"}
     again = assessed(db, mlflow_uri)
     assert again == told
     assert numbers_of(db) == numbers
@@ -250,5 +259,19 @@ def test_an_empty_week_cannot_be_told(configured, champion, deals, db, mlflow_ur
     configured()
     deals()
     told = assessed(db, mlflow_uri, day=LAST + timedelta(days=20))
-    assert told["severity"] in {"cannot_tell", "critical"}
+    # Sixty rows a day, and then none at all: that is no quiet week.
+    assert told["severity"] == "critical"
+    assert told["tell"] == "incident"
     assert "the current window has 0 rows" in told["summary"]
+    assert "Unusually few rows: 0 a day" in told["summary"]
+
+
+def test_another_column_to_watch_makes_another_reference(configured, champion, deals, db, client, mlflow_uri):
+    configured()
+    deals()
+    assessed(db, mlflow_uri)
+    configured(inputs=["size"])
+    thresholds.cache_clear()
+    assessed(db, mlflow_uri)
+    assert len(client.list_artifacts(champion.run_id, "drift_reference")) == 2
+    assert "origin" not in {column["column"] for column in numbers_of(db)["columns"]}

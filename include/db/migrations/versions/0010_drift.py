@@ -16,12 +16,22 @@ ALTER TABLE ml.drift_report DROP CONSTRAINT drift_report_decision_check;
 UPDATE ml.drift_report SET decision = 'update' WHERE decision = 'retrain';
 ALTER TABLE ml.drift_report ADD CONSTRAINT drift_report_decision_check
     CHECK (decision IN ('no_action', 'alert', 'incremental', 'update'));
+-- Every retrain that was asked for: what a day decides is replaced when it is judged again, this is not.
+CREATE TABLE ml.retrain_request (
+    model_name text NOT NULL,
+    scope      text NOT NULL,
+    day        date NOT NULL,
+    mode       text NOT NULL CHECK (mode IN ('incremental', 'update')),
+    asked_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (model_name, scope, day)
+);
 -- The page and the incidents read one model's days.
 CREATE INDEX drift_report_by_day ON ml.drift_report (report_date DESC);
 """
 
 DOWNGRADE = """
 DROP INDEX ml.drift_report_by_day;
+DROP TABLE ml.retrain_request;
 ALTER TABLE ml.drift_report DROP CONSTRAINT drift_report_decision_check;
 UPDATE ml.drift_report SET decision = 'retrain' WHERE decision IN ('incremental', 'update');
 ALTER TABLE ml.drift_report ADD CONSTRAINT drift_report_decision_check

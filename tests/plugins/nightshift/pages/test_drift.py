@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,39 +16,11 @@ from include.db.ml import DriftReport, record_drift_report
 from include.db.model_updates import ModelUpdate, record_model_update
 from ml.registry import connect, log_drift_report
 from nightshift.links import drift_url
-from tests.conftest import SETTINGS
 from tests.ml.drift.reports import OLD_NUMBERS, a_column, measured, numbers
 
-PASSWORDS = SETTINGS.var / "airflow" / "simple_auth_manager_passwords.json"
 TODAY = datetime.now(UTC).date()
 SHORT = {"n": "none", "l": "low", "m": "medium", "h": "high", "c": "critical", "?": "cannot_tell"}
 HTML = "<script>document.title = 'drawn'</script>" + "<p>Evidently</p>" * 100_000
-
-
-@pytest.fixture(scope="module")
-def airflow_app(airflow_db: None) -> Iterator[Any]:
-    """Airflow's API server as an application, with our plugin as Airflow loads it."""
-    from airflow.api_fastapi.app import create_app, purge_cached_app
-    from fastapi.testclient import TestClient
-
-    purge_cached_app()
-    with TestClient(create_app(), base_url="http://127.0.0.1") as client:
-        yield client
-    purge_cached_app()
-
-
-@pytest.fixture
-def visitor(airflow_app: Any, db: Engine) -> Iterator[Any]:
-    """A person who is logged in; the pages read this test's database."""
-    from nightshift.pages import app
-
-    app._engine.cache_clear()
-    password = json.loads(Path(PASSWORDS).read_text())["admin"]
-    said = airflow_app.post("/auth/token", json={"username": "admin", "password": password})
-    airflow_app.headers["authorization"] = f"Bearer {said.json()['access_token']}"
-    yield airflow_app
-    airflow_app.headers.pop("authorization")
-    app._engine.cache_clear()
 
 
 def keep(db: Engine, letters: str, *, until: date = TODAY, **changes: Any) -> None:

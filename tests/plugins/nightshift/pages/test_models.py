@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +11,7 @@ from sqlalchemy import Engine
 from include.db import experiments
 from include.db import promotion as books
 from include.db.promotion import Action, Decision, NewMove
-from tests.conftest import SETTINGS
 
-PASSWORDS = SETTINGS.var / "airflow" / "simple_auth_manager_passwords.json"
 EVIDENCE = {
     "model": "ctr",
     "candidate": {"version": 3, "trained_for": "2026-01-20", "rows": "900"},
@@ -30,32 +25,6 @@ EVIDENCE = {
     "drift": {"day": "2026-01-21", "severity": "high", "summary": "ctr moved", "model_version": 1},
     "reason": "<script>alert(1)</script>",
 }
-
-
-@pytest.fixture(scope="module")
-def airflow_app(airflow_db: None) -> Iterator[Any]:
-    """Airflow's API server as an application, with our plugin as Airflow loads it."""
-    from airflow.api_fastapi.app import create_app, purge_cached_app
-    from fastapi.testclient import TestClient
-
-    purge_cached_app()
-    with TestClient(create_app(), base_url="http://127.0.0.1") as client:
-        yield client
-    purge_cached_app()
-
-
-@pytest.fixture
-def visitor(airflow_app: Any, db: Engine) -> Iterator[Any]:
-    """A person who is logged in; the pages read this test's database."""
-    from nightshift.pages import app
-
-    app._engine.cache_clear()
-    password = json.loads(Path(PASSWORDS).read_text())["admin"]
-    said = airflow_app.post("/auth/token", json={"username": "admin", "password": password})
-    airflow_app.headers["authorization"] = f"Bearer {said.json()['access_token']}"
-    yield airflow_app
-    airflow_app.headers.pop("authorization")
-    app._engine.cache_clear()
 
 
 def opened(db: Engine) -> books.Promotion:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,18 +18,6 @@ EVENT = {
     "timestamp": "2026-01-01T00:00:00+00:00",
     "data": {"name": "ctr", "alias": "champion", "version": "3"},
 }
-
-
-@pytest.fixture(scope="module")
-def airflow_app(airflow_db: None) -> Iterator[Any]:
-    """Airflow's API server as an application, with our plugin as Airflow loads it."""
-    from airflow.api_fastapi.app import create_app, purge_cached_app
-    from fastapi.testclient import TestClient
-
-    purge_cached_app()
-    with TestClient(create_app(), base_url="http://127.0.0.1") as client:
-        yield client
-    purge_cached_app()
 
 
 @pytest.fixture
