@@ -131,7 +131,9 @@ class Profile:
 
     def add(self, other: Profile) -> None:
         """Add the rows of another window of the same plan to this one."""
-        for part in (*_TABLES, *_LINES, "totals"):
+        # Without outcomes there are no errors to add, and tables that nobody touches take no memory.
+        errors = ("misses", "weights", *_LINES) if other.totals["told"].any() else ()
+        for part in ("counts", *errors, "totals"):
             mine, others = getattr(self, part), getattr(other, part)
             for name in mine:
                 mine[name] += others[name]

@@ -97,6 +97,8 @@ class ServedModels:
         self._loaded: dict[tuple[str, int], Version] = {}
         self._tests: dict[str, AbTest] = {}
         self._past_until = 0.0
+        # Whether the past was looked for at all: answers before that are of rows with gaps.
+        self.past_sought = False
 
     def start(self) -> None:
         """Serve what lies on disk at once, then look every few seconds."""
@@ -112,16 +114,11 @@ class ServedModels:
 
     def look(self) -> None:
         """Look once: fetch what is new, swap what changed. Never raises."""
-        troubles = [
-            told
-            for told in (
-                self._attempt("the database", self._see_tests),
-                self._attempt("MLflow", self._see_aliases),
-                # Last: it may take seconds, and a promotion should not wait for it.
-                self._attempt("the database", self._see_past),
-            )
-            if told
-        ]
+        looks = [("the database", self._see_tests), ("MLflow", self._see_aliases)]
+        # It may take seconds, and a promotion should not wait for it; only the first answers do.
+        looks.insert(2 if self.past_sought else 0, ("the database", self._see_past))
+        troubles = [told for whom, look in looks if (told := self._attempt(whom, look))]
+        self.past_sought = True
         trouble = "; ".join(dict.fromkeys(troubles))
         if trouble and trouble != self.trouble:
             log.warning("what is served stays as it is: %s", trouble)

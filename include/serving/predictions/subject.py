@@ -48,6 +48,8 @@ def prediction_subject(
     predictor = Predictor(models, store, journal, metrics, limits)
 
     def model() -> None:
+        if not models.past_sought:
+            raise RuntimeError("what ads and accounts did before has not been read yet")
         # A platform without any champion is young, not broken: the other subjects are served.
         if not models.current and models.trouble:
             raise RuntimeError(models.trouble)

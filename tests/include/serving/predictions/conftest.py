@@ -184,6 +184,7 @@ def make_service(
             service.model = model_name
             if wait:
                 service.wait_for(lambda: service.predict().status_code == 200, 60)
+                service.wait_for(lambda: httpx.get(f"{url}/readyz").status_code == 200, 60)
             return service
 
         make.stop = stack.close  # type: ignore[attr-defined]
