@@ -92,7 +92,7 @@ class Reference:
             sketches = {name: merge(sketches[name], found[name]) for name in plans}
         shown = rows if len(rows) <= sample_rows else rows.sample(n=sample_rows, random_state=0)
         parts: dict[str, dict[int, Packed]] = {}
-        for (niche, weekday), packed in sums.packed().items():
+        for (niche, weekday), packed in sums.pack().items():
             parts.setdefault(niche, {})[weekday] = packed
         return cls(
             label=sample.label,

@@ -42,15 +42,15 @@ class WindowSums:
     def add(self, profile: Profile, niche: str, other: int) -> None:
         """Add rows to those under a key."""
         key = niche, other
-        if not niche and key in self._open:
+        if key in self._open:
             self._open[key].add(profile)
-        elif not niche:
-            self._open[key] = profile
-        elif key in self._packed:
+            return
+        if key in self._packed:
             profile.add(self.profile(*key))
+        if niche or key in self._packed:
             self._packed[key] = profile.packed()
         else:
-            self._packed[key] = profile.packed()
+            self._open[key] = profile
 
     def profile(self, niche: str, other: int) -> Profile:
         """The sums under a key that there is."""
@@ -61,9 +61,11 @@ class WindowSums:
             else Profile.unpacked(self.plan, self.loss, self._packed[key])
         )
 
-    def packed(self) -> dict[tuple[str, int], Packed]:
-        """Everything, packed."""
-        return {**{key: profile.packed() for key, profile in self._open.items()}, **self._packed}
+    def pack(self) -> dict[tuple[str, int], Packed]:
+        """Pack everything, as nothing more is to be added for now; and return it."""
+        self._packed |= {key: profile.packed() for key, profile in self._open.items()}
+        self._open.clear()
+        return self._packed
 
     def total(self, niche: str, wanted: Callable[[int], bool]) -> Profile:
         """The sums of a niche under all second parts that are wanted."""
@@ -107,6 +109,7 @@ class DaySums:
                 days = piece.days.astype("int64")
                 newest = piece.rows[days == days.max()]
                 made._note_last(int(days.max()), reference.sketched((newest,)))
+        made._sums.pack()
         return made
 
     def take(self, other: DaySums) -> None:
