@@ -14,15 +14,18 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+import yaml
 from sqlalchemy import Engine
 
+from include.config import thresholds
 from include.config.connections import ConnectionInfo, connection
+from include.config.load import DEFAULT_FILE
 from include.db import make_engine
 from include.db.migrate import upgrade
 from include.stack.environment import MARKER, connections, stack_environment
@@ -112,6 +115,23 @@ def db(postgres: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     engine.dispose()
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def reconfigured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[Any], None]]:
+    """Has the house read a thresholds file of the test's own: the real one, changed by a function of it."""
+
+    def configure(change: Callable[[dict[str, Any]], None]) -> None:
+        values = yaml.safe_load(DEFAULT_FILE.read_text())
+        change(values)
+        file = tmp_path / "thresholds.yaml"
+        file.write_text(yaml.safe_dump(values))
+        monkeypatch.setenv("NIGHTSHIFT_THRESHOLDS", str(file))
+        thresholds.cache_clear()
+
+    yield configure
+    monkeypatch.delenv("NIGHTSHIFT_THRESHOLDS", raising=False)
+    thresholds.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,8 @@ from datetime import date, timedelta
 from uuid import uuid4
 
 import pytest
-import yaml
 from sqlalchemy import text
 
-from include.config import thresholds
-from include.config.load import DEFAULT_FILE
 from include.db import ml
 from include.db.model_updates import model_updates
 from include.simulator import DriftEvent, WorldConfig
@@ -148,26 +145,17 @@ def test_a_quiet_week_asks_for_nothing_and_tells_nobody(quiet, registry, sandbox
 
 
 def test_a_model_that_cannot_be_judged_fails_the_run_and_holds_up_no_other(
-    drifted, registry, sandbox, monkeypatch, tmp_path
+    drifted, registry, sandbox, reconfigured
 ):
     run_dag("train_ctr_model", day=(DAY - timedelta(days=DRIFT_DAYS)).isoformat())
-    values = yaml.safe_load(DEFAULT_FILE.read_text())
     table = {"table": "ml.nowhere", "day": "d", "cluster": "c", "inputs": ["x"], "loss": "squared_error"}
-    values["drift"]["models"]["broken"] = {"source": "table", **table}
-    file = tmp_path / "thresholds.yaml"
-    file.write_text(yaml.safe_dump(values))
-    monkeypatch.setenv("NIGHTSHIFT_THRESHOLDS", str(file))
-    thresholds.cache_clear()
+    reconfigured(lambda values: values["drift"]["models"].update(broken={"source": "table", **table}))
     run = registry.create_run(registry.create_experiment(f"broken {uuid4()}")).info.run_id
     registry.create_registered_model("broken")
     tags = {"window_end": "some day in March"}
     made = registry.create_model_version("broken", source=f"runs:/{run}/model", run_id=run, tags=tags)
     registry.set_registered_model_alias("broken", "champion", made.version)
-    try:
-        watched = run_dag("drift_report", day=DAY.isoformat())
-    finally:
-        monkeypatch.delenv("NIGHTSHIFT_THRESHOLDS")
-        thresholds.cache_clear()
+    watched = run_dag("drift_report", day=DAY.isoformat())
     assert watched.state == "failed"
     assert watched.tasks["alert"] == watched.tasks["retrain"] == "success"
     assert watched.tasks["no_action"] == "skipped"

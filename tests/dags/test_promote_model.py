@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from sqlalchemy import text
 
-from include.config import thresholds
-from include.config.load import DEFAULT_FILE
 from include.db import promotion as books
 from include.promotion import promote
 from ml.registry import connect
@@ -57,23 +54,6 @@ def model(airflow_db: None, db: Any, sandbox: Any, client: Any) -> str:
     client.set_registered_model_alias(name, "champion", "1")
     client.set_registered_model_alias(name, "challenger", "3")
     return name
-
-
-@pytest.fixture
-def configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., None]]:
-    """Has the tasks find other values under `promotion`, in a thresholds file of the test's own."""
-
-    def configure(**changes: Any) -> None:
-        values = yaml.safe_load(DEFAULT_FILE.read_text())
-        values["promotion"] |= changes
-        file = tmp_path / "thresholds.yaml"
-        file.write_text(yaml.safe_dump(values))
-        monkeypatch.setenv("NIGHTSHIFT_THRESHOLDS", str(file))
-        thresholds.cache_clear()
-
-    yield configure
-    monkeypatch.delenv("NIGHTSHIFT_THRESHOLDS", raising=False)
-    thresholds.cache_clear()
 
 
 def waiting(api: Any) -> dict[str, Any]:
@@ -224,9 +204,9 @@ def test_a_champion_that_changes_while_the_question_waits_refuses_the_promotion(
 
 
 def test_only_approvers_may_answer_where_there_are_any(
-    api: Any, db: Any, client: Any, model: str, configured: Callable[..., None]
+    api: Any, db: Any, client: Any, model: str, reconfigured: Any
 ) -> None:
-    configured(approvers=["admin", "ana"])
+    reconfigured(lambda values: values["promotion"].update(approvers=["admin", "ana"]))
     allowed: list[str] = []
 
     def approve() -> None:
@@ -238,9 +218,9 @@ def test_only_approvers_may_answer_where_there_are_any(
 
 
 def test_a_model_that_the_configuration_names_is_promoted_without_a_person(
-    db: Any, client: Any, model: str, configured: Callable[..., None]
+    db: Any, client: Any, model: str, reconfigured: Any
 ) -> None:
-    configured(automatic=[model])
+    reconfigured(lambda values: values["promotion"].update(automatic=[model]))
     run = run_dag("promote_model", model=model, reason="won its experiment")
     assert run.state == "success"
     assert run.tasks["ask_a_person"] == "skipped"

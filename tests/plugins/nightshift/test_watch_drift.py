@@ -1,16 +1,13 @@
 """What follows from verdicts, and any registered model watched by its table."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from sqlalchemy import text
 
-from include.config import thresholds
-from include.config.load import DEFAULT_FILE
 from include.db import ml
 from include.db.drift import retrain_requests
 from ml.drift.reference import Reference
@@ -94,20 +91,14 @@ def test_the_run_reports_its_worst_verdict():
 
 
 @pytest.fixture
-def configured(monkeypatch: pytest.MonkeyPatch, tmp_path) -> Iterator[Callable[..., None]]:
-    """Has the house watch a model by its table too, in a thresholds file of the test's own."""
+def configured(reconfigured) -> Callable[..., None]:
+    """Has the house watch a model by its table too."""
 
     def configure(**changes) -> None:
-        values = yaml.safe_load(DEFAULT_FILE.read_text())
-        values["drift"]["models"]["deal_value"] = {**MODEL, **changes}
-        file = tmp_path / "thresholds.yaml"
-        file.write_text(yaml.safe_dump(values))
-        monkeypatch.setenv("NIGHTSHIFT_THRESHOLDS", str(file))
-        thresholds.cache_clear()
+        told = {**MODEL, **changes}
+        reconfigured(lambda values: values["drift"]["models"].update(deal_value=told))
 
-    yield configure
-    monkeypatch.delenv("NIGHTSHIFT_THRESHOLDS", raising=False)
-    thresholds.cache_clear()
+    return configure
 
 
 @pytest.fixture
@@ -271,7 +262,6 @@ def test_another_column_to_watch_makes_another_reference(configured, champion, d
     deals()
     assessed(db, mlflow_uri)
     configured(inputs=["size"])
-    thresholds.cache_clear()
     assessed(db, mlflow_uri)
     assert len(client.list_artifacts(champion.run_id, "drift_reference")) == 2
     assert "origin" not in {column["column"] for column in numbers_of(db)["columns"]}
