@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ml.drift.assessment import ColumnDrift
-from ml.drift.performance import OVERALL, Estimate, Performance
+from ml.drift.performance import Estimate, Performance
 from ml.drift.settings import Severity
+from ml.drift.told import performance_sentences, read_numbers
 from ml.drift.verdict import DriftVerdict, NicheVerdict
 
 # Changed with the shape of `as_json`.
@@ -66,7 +67,8 @@ def summary(verdict: DriftVerdict) -> str:
         broken = _sentences(verdict)
         return " ".join([f"Cannot tell whether the data drifted: {assessment.reason}.", *broken])
     parts = [_headline(verdict)]
-    if told := _performance_sentence(assessment.performance):
+    performance = read_numbers({"performance": _performance(assessment.performance)}).performance
+    if told := performance_sentences(performance):
         parts.append(told)
     parts.append(_moved(verdict))
     worst = [niche for niche in verdict.niches if niche.severity >= Severity.MEDIUM][:_NAMED]
@@ -85,44 +87,6 @@ def _headline(verdict: DriftVerdict) -> str:
     if verdict.observed > verdict.severity:
         told += f" This day alone looks {verdict.observed.value}; it counts if tomorrow agrees."
     return told
-
-
-def _performance_sentence(performance: Performance) -> str:
-    worst = performance.worst
-    if worst is not None:
-        told = _misses(performance)
-        if worst.p_value < 0.05 and worst.cost.value >= 0.005:
-            where = "on the whole" if worst.column == OVERALL else f"by {worst.column}"
-            return (
-                f"{told}, and its errors {where} cost {worst.cost.value:.0%} of what it is worth "
-                f"({worst.cost.low:.0%} to {worst.cost.high:.0%})."
-            )
-        return f"{told}; that costs next to nothing of what it is worth."
-    if performance.state == "estimated":
-        figure = ""
-        if performance.estimated is not None:
-            figure = (
-                f"; by its own answers the {performance.metric} should be {performance.estimated:.4f} "
-                "(an estimate, right only while the model is)"
-            )
-        return f"Its performance could not be measured: {performance.note}{figure}."
-    return f"Its performance is unknown: {performance.note}." if performance.note else ""
-
-
-def _misses(performance: Performance) -> str:
-    if (ratio := performance.ratio) is not None:
-        sooner = "more" if ratio.value >= 1 else "fewer"
-        return (
-            f"Outcomes are {abs(ratio.value - 1):.1%} {sooner} than the model expects "
-            f"({ratio.low - 1:+.1%} to {ratio.high - 1:+.1%})"
-        )
-    if (miss := performance.miss) is not None:
-        word = "above" if miss.value >= 0 else "below"
-        return (
-            f"Outcomes are on average {abs(miss.value):.4g} {word} what the model expects "
-            f"({miss.low:+.4g} to {miss.high:+.4g})"
-        )
-    return "Outcomes are known"
 
 
 def _moved(verdict: DriftVerdict) -> str:

@@ -144,7 +144,13 @@ def performance_sentences(performance: ToldPerformance) -> str:
     """What drift costs, in plain words."""
     note = performance.note.rstrip(".")
     if performance.state != "measured":
-        return f"What it costs is not known yet: {note}." if note else "What it costs is not known yet."
+        told = f"What it costs is not known yet: {note}." if note else "What it costs is not known yet."
+        if performance.estimated is None:
+            return told
+        return (
+            f"{told} By its own answers the {performance.metric or 'loss'} should be "
+            f"{performance.estimated:.4f}: an estimate, right only while the model is."
+        )
     parts = []
     if (cost := performance.cost) is not None:
         if cost.value < _LITTLE or (cost.low is not None and cost.low <= 0):
