@@ -70,13 +70,15 @@ docs: $(READY) ## write docs/DAGs.md from the DAGs, and the table of docs/drift.
 	@$(PYTHON) -m nightshift.dag_catalog
 	@$(PYTHON) -m nightshift.drift_table
 
-lock: $(READY) ## compile requirements*.in into requirements*.txt
+lock: $(READY) ## compile requirements*.in into requirements*.txt; pins stay where they can, UPGRADE=1 renews them
 	@for name in requirements requirements-dev; do \
+		cp $$name.txt $$name.txt.pins; \
+		$(VENV)/bin/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate $(if $(UPGRADE),--upgrade) \
+			--overrides requirements-overrides.txt --output-file $$name.txt.pins $$name.in; \
 		{ echo "# The full lock, compiled from $$name.in by \`make lock\`. Installed with --no-deps: what it names is all there is."; \
 		  echo "# Left out on purpose: the nvidia-*, cuda-* and triton packages (gigabytes; the CPU paths do not use them)."; \
-		  $(VENV)/bin/uv pip compile --quiet --python-version 3.11 --no-header --no-annotate --overrides requirements-overrides.txt $$name.in \
-			| grep -vE '^(nvidia-|cuda-|triton)'; } > $$name.txt.new; \
-		mv $$name.txt.new $$name.txt; done
+		  grep -vE '^(nvidia-|cuda-|triton)' $$name.txt.pins; } > $$name.txt.new; \
+		mv $$name.txt.new $$name.txt; rm $$name.txt.pins; done
 
 reset: ## stop everything and forget all data: removes var/
 	@if [ -e $(READY) ]; then $(STACK) down; fi

@@ -27,6 +27,7 @@ Rows = Iterable[Mapping[str, Any]]
 SCOPE_ALL = "all"
 
 _KEYS = {
+    "unified_conversion": ("account_id", "conversion_id"),
     "account": ("account_id",),
     "campaign": ("account_id", "campaign_id"),
     "creative": ("account_id", "creative_id"),
@@ -102,6 +103,11 @@ def upsert_performance(connection: Connection, rows: Rows) -> Merged:
         psycopg.errors.CardinalityViolation: two rows have the same key.
     """
     return _merge(connection, "performance_metric", rows, touch="fetched_at")
+
+
+def upsert_conversions(connection: Connection, rows: Rows) -> Merged:
+    """Merge account_id, conversion_id, ad_id, click_id, converted_at, value (dollars)."""
+    return _merge(connection, "unified_conversion", rows)
 
 
 def delete_accounts(connection: Connection, source: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from sqlalchemy import Engine
@@ -14,6 +14,7 @@ from include.db.ads import Merged
 from include.errors import PermanentError
 from include.meta_ads.rows import performance_row
 from include.simulator.config import WorldConfig
+from include.simulator.sales import simulate_sales
 from include.simulator.stored import stored_config
 from include.simulator.world import SimulatedWorld
 
@@ -64,6 +65,7 @@ def load_world(engine: Engine, config: WorldConfig, *, replace_stored: bool = Fa
         ads.upsert_creatives(connection, creative_rows(world))
         ads.upsert_ads(connection, ad_rows(world))
         performance = ads.upsert_performance(connection, _performance(world, since, as_of))
+        ads.upsert_conversions(connection, conversion_rows(world))
         ads.record_simulated_world(connection, config.world_id, config.to_json(), config.until)
     return Loaded(config, len(world.accounts), len(world.ads), performance)
 
@@ -89,6 +91,15 @@ def ad_rows(world: SimulatedWorld) -> Iterator[dict[str, Any]]:
         world.ads, ["account_id", "ad_id", "campaign_id", "creative_id", "name", "launched_on"]
     ):
         yield {**row, "launched_on": row["launched_on"].date()}
+
+
+def conversion_rows(world: SimulatedWorld) -> Iterator[dict[str, Any]]:
+    """Rows for `ads.unified_conversion`, those that had arrived by the end of the world's last day."""
+    end = datetime.combine(world.config.until, time.max, UTC)
+    known = simulate_sales(world).conversions
+    known = known[known["converted_at"] <= end]
+    for row in _records(known, list(known.columns)):
+        yield {**row, "converted_at": row["converted_at"].to_pydatetime()}
 
 
 def _continued(stored: WorldConfig, wanted: WorldConfig) -> WorldConfig:
