@@ -45,7 +45,7 @@ class Sales:
         stage_events: deal_id, stage_id, entered_at.
         amount_events: deal_id, changed_at, amount.
         owner_events: deal_id, changed_at, owner_id.
-        conversions: conversion_id, account_id, ad_id, click_id, converted_at, value; of the niches that have a
+        conversions: conversion_id, account_id, ad_id, click_id, converted_at, value; of niches that have a
             sales team.
         chances: deal_id, win_probability: the true chance when the deal was created.
     """
