@@ -77,7 +77,7 @@ lock: $(READY) ## compile requirements*.in into requirements*.txt; pins stay whe
 			--overrides requirements-overrides.txt --output-file $$name.txt.pins $$name.in; \
 		{ echo "# The full lock, compiled from $$name.in by \`make lock\`. Installed with --no-deps: what it names is all there is."; \
 		  echo "# Left out on purpose: the nvidia-*, cuda-* and triton packages (gigabytes; the CPU paths do not use them)."; \
-		  grep -vE '^(nvidia-|cuda-|triton)' $$name.txt.pins; } > $$name.txt.new; \
+		  grep -vE '^(nvidia-[a-ln-z]|cuda-|triton)' $$name.txt.pins; } > $$name.txt.new; \
 		mv $$name.txt.new $$name.txt; rm $$name.txt.pins; done
 
 reset: ## stop everything and forget all data: removes var/
