@@ -15,6 +15,10 @@ from include.sandbox.control import control_router
 from include.sandbox.credentials import require_loopback_host
 from include.sandbox.faults import FaultTable
 from include.sandbox.gate import FaultGate
+from include.sandbox.gemini import gemini_router
+from include.sandbox.hubspot import hubspot_router
+from include.sandbox.hubspot_limits import HubSpotLimits
+from include.sandbox.hubspot_store import HubSpotStore
 from include.sandbox.inbox import PAGE_HEADERS, inbox_router, page_environment
 from include.sandbox.meta import meta_router
 from include.sandbox.openai import PREFIX as OPENAI
@@ -30,14 +34,17 @@ STATE_FILE = "sandbox.sqlite3"
 VENDORS = (
     ("/anthropic", "Anthropic: Messages and Message Batches"),
     ("/openai/v1", "OpenAI: Files, Batches, Chat Completions, Responses, Embeddings"),
+    ("/gemini/v1beta", "Gemini: questions about videos"),
     ("/slack/api/", "Slack: Web API (post, update, upload)"),
     ("/slack/services/T0/CHANNEL/KEY", "Slack: incoming webhook"),
     ("/meta", "Meta: ad accounts, ads and insights of the simulated world"),
+    ("/hubspot", "HubSpot: deals, contacts, companies, pipelines and owners that follow from it"),
 )
 CONTROLS = (
     ("GET /control/state", "requests per route, batches, the bill, Slack messages by channel, faults"),
     ("GET /control/slack/CHANNEL", "the messages of one channel as data"),
     ("POST, GET, DELETE /control/faults", "order, list and clear faults"),
+    ("POST /control/hubspot/...", "merge, archive, delete_pipeline, touch, set, limits, seed, work"),
     ("POST /control/clock", 'move the clock: {"advance_seconds": 3600}'),
     ("POST /control/reset", "forget everything"),
 )
@@ -77,6 +84,9 @@ def create_app(
     workspace = Workspace(state, clock)
     workspace.open_channels()
     pages = page_environment()
+    worlds = world_provider or world_of_database()
+    hubspot_limits = HubSpotLimits(state, clock)
+    hubspot = HubSpotStore(state, clock, worlds, lambda: hubspot_limits.limit("search_lag_s"))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -88,10 +98,16 @@ def create_app(
     app.add_exception_handler(BatchRefused, _refusal)
     app.include_router(anthropic_router(state, clock, ledger, api_key))
     app.include_router(openai_router(state, clock, files, openai_ledger, api_key))
+    app.include_router(gemini_router(api_key))
     app.include_router(slack_router(workspace, api_key))
     app.include_router(inbox_router(workspace, pages))
-    app.include_router(meta_router(world_provider or world_of_database(), api_key))
-    app.include_router(control_router(state, clock, faults, ledger, openai_ledger, workspace, api_key))
+    app.include_router(meta_router(worlds, api_key, state, clock))
+    app.include_router(hubspot_router(hubspot, hubspot_limits, api_key))
+    app.include_router(
+        control_router(
+            state, clock, faults, ledger, openai_ledger, workspace, hubspot, hubspot_limits, api_key
+        )
+    )
 
     @app.get("/healthz")
     def healthz() -> dict[str, str]:

@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from include.sandbox.batches import BatchLedger
 from include.sandbox.channels import SlackRefused, Workspace
 from include.sandbox.credentials import presented_key, same_key
-from include.sandbox.faults import FaultOrder, FaultRefused, FaultTable
+from include.sandbox.faults import VENDORS, FaultOrder, FaultRefused, FaultTable
+from include.sandbox.hubspot_control import hubspot_control_router
+from include.sandbox.hubspot_limits import HubSpotLimits
+from include.sandbox.hubspot_store import HubSpotStore
 from include.sandbox.openai_batches import OpenAIBatchLedger
 from include.sandbox.state import SandboxState, VirtualClock
 
@@ -54,6 +57,8 @@ def control_router(
     ledger: BatchLedger,
     openai_ledger: OpenAIBatchLedger,
     workspace: Workspace,
+    hubspot: HubSpotStore,
+    hubspot_limits: HubSpotLimits,
     api_key: str,
 ) -> APIRouter:
     """The routes below /control; all need the key."""
@@ -65,6 +70,7 @@ def control_router(
             )
 
     router = APIRouter(prefix="/control", dependencies=[Depends(authenticated)])
+    router.include_router(hubspot_control_router(hubspot, hubspot_limits))
 
     @router.get("/faults")
     def list_faults() -> dict[str, Any]:
@@ -95,6 +101,7 @@ def control_router(
     def reset() -> dict[str, Any]:
         state.clear()
         clock.reset()
+        hubspot_limits.reset()
         workspace.open_channels()
         return {"reset": True}
 
@@ -102,7 +109,7 @@ def control_router(
     def read_state() -> dict[str, Any]:
         ledger.settle_due()
         openai_ledger.settle_due()
-        requests: dict[str, dict[str, int]] = {"anthropic": {}, "openai": {}, "slack": {}, "meta": {}}
+        requests: dict[str, dict[str, int]] = {vendor: {} for vendor in VENDORS}
         for row in state.rows("SELECT * FROM served ORDER BY vendor, route"):
             requests[row["vendor"]][row["route"]] = row["n"]
         return {

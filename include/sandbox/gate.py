@@ -34,6 +34,7 @@ VENDOR_BASES = {
     "/slack/services": "slack",
     "/slack/upload": "slack",
     "/meta": "meta",
+    "/hubspot": "hubspot",
 }
 
 

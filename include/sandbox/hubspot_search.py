@@ -77,6 +77,12 @@ def _column(kind: str, name: str) -> tuple[str, Any]:
         return "created_ms", _moment
     if name == "pipeline":
         return "found_pipeline", str
+    if name == "num_associated_deals":
+        # HubSpot counts it; here it follows from the associations.
+        return (
+            "(SELECT count(*) FROM hubspot_association"
+            " WHERE from_type = type AND from_id = id AND to_type = 'deals')"
+        ), _number
     if name == "amount":
         return "CAST(json_extract(found, '$.amount') AS REAL)", float
     return f"json_extract(found, '$.{name}')", str

@@ -88,6 +88,11 @@ class SandboxServer:
         return f"{self.url}/slack/api/"
 
     @property
+    def hubspot_url(self) -> str:
+        """Base URL of the HubSpot part."""
+        return f"{self.url}/hubspot"
+
+    @property
     def meta_url(self) -> str:
         """The base URL for a client of Meta's Graph API, version excluded."""
         return f"{self.url}/meta"

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from include.errors import PermanentError
+from include.sandbox.hubspot_tables import SCHEMA as HUBSPOT_SCHEMA
+from include.sandbox.hubspot_tables import TABLES as HUBSPOT_TABLES
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value REAL NOT NULL);
@@ -62,6 +64,13 @@ CREATE TABLE IF NOT EXISTS bill (
     cache_write_1h_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL,
     output_tokens INTEGER NOT NULL, booked_at REAL NOT NULL, PRIMARY KEY (source, model)
 );
+-- A report run over Insights: its question, when it is done, and how it ends.
+CREATE TABLE IF NOT EXISTS meta_report (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, account_id TEXT NOT NULL,
+    question TEXT NOT NULL, created_at REAL NOT NULL, ends_at REAL NOT NULL, ending TEXT NOT NULL
+);
+-- Calls of the last hour per account, draining evenly.
+CREATE TABLE IF NOT EXISTS meta_usage (account_id TEXT PRIMARY KEY, calls REAL NOT NULL, at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS channel (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS message (
     channel_id TEXT NOT NULL, ts TEXT NOT NULL, thread_ts TEXT, body TEXT NOT NULL,
@@ -73,11 +82,13 @@ CREATE TABLE IF NOT EXISTS upload (
 );
 """
 TABLES = (
+    *HUBSPOT_TABLES,
     "setting", "served", "fault", "batch", "batch_request", "openai_file", "openai_batch", "openai_request",
     "prompt_beginning", "bill", "channel", "message", "upload",
+    "meta_report", "meta_usage",
 )  # fmt: skip
 # Raised whenever a table changes. What an older version left behind is forgotten: it was all pretended.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class StateUnusable(PermanentError):
@@ -102,7 +113,7 @@ class SandboxState:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = _opened(path)
             _forget_older(self._writer)
-            self._writer.executescript(SCHEMA)
+            self._writer.executescript(SCHEMA + HUBSPOT_SCHEMA)
             self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             self._reader = _opened(path)
         except (OSError, sqlite3.Error) as error:

@@ -1,5 +1,6 @@
 """Errors in each vendor's own words, for faults and for refusals that come before any route."""
 
+import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,16 @@ def openai_error(
     return {"error": {"message": message, "type": type_, "param": param, "code": code or usual}}
 
 
+def hubspot_error(category: str, message: str) -> dict[str, Any]:
+    """The body of an error of HubSpot's API."""
+    return {
+        "status": "error",
+        "message": message,
+        "correlationId": str(uuid.uuid4()),
+        "category": category,
+    }
+
+
 def failure_reply(vendor: str, status: int, request_id: str, retry_after: float | None = None) -> VendorReply:
     """What `vendor` answers when it fails with `status`; 429 is its rate limit.
 
@@ -71,7 +82,16 @@ def failure_reply(vendor: str, status: int, request_id: str, retry_after: float 
     if vendor == "slack":
         error = "ratelimited" if status == 429 else "internal_error"
         return VendorReply(status, {"ok": False, "error": error}, headers)
+    if vendor == "hubspot":
+        return VendorReply(status, _hubspot_failure(status), headers)
     return VendorReply(status, {"error": _meta_error(status, request_id)}, headers)
+
+
+def _hubspot_failure(status: int) -> dict[str, Any]:
+    if status == 429:
+        told = hubspot_error("RATE_LIMITS", "You have reached your ten_secondly_rolling limit.")
+        return {**told, "errorType": "RATE_LIMIT", "policyName": "TEN_SECONDLY_ROLLING"}
+    return hubspot_error("INTERNAL_ERROR", "There was a problem with the request.")
 
 
 def _meta_error(status: int, request_id: str) -> dict[str, Any]:

@@ -14,11 +14,14 @@ depends_on = None
 UPGRADE = """
 CREATE SCHEMA crm;
 
+-- `source` is who told us: 'hubspot', or 'import' for rows of a file, which HubSpot knows nothing of.
+
 -- HubSpot deletes pipelines and stages for good, so each state of one is a row; the current has no end.
 CREATE TABLE crm.pipeline (
     pipeline_id   text NOT NULL,
     label         text NOT NULL,
     display_order int NOT NULL DEFAULT 0,
+    source        text NOT NULL DEFAULT 'hubspot',
     valid_from    timestamptz NOT NULL,
     valid_to      timestamptz,
     deleted       boolean NOT NULL DEFAULT false,
@@ -35,6 +38,7 @@ CREATE TABLE crm.stage (
     probability   numeric(5, 4),
     is_closed     boolean NOT NULL,
     is_won        boolean NOT NULL,
+    source        text NOT NULL DEFAULT 'hubspot',
     valid_from    timestamptz NOT NULL,
     valid_to      timestamptz,
     deleted       boolean NOT NULL DEFAULT false,
@@ -47,7 +51,8 @@ CREATE TABLE crm.owner (
     owner_id   text PRIMARY KEY,
     user_id    text,
     team       text,
-    archived   boolean NOT NULL DEFAULT false
+    archived   boolean NOT NULL DEFAULT false,
+    source     text NOT NULL DEFAULT 'hubspot'
 );
 
 -- People and companies by id and join key only; an e-mail, a phone or a domain is a keyed HMAC.
@@ -63,7 +68,8 @@ CREATE TABLE crm.contact (
     first_detail text,
     created_at   timestamptz,
     updated_at   timestamptz,
-    archived     boolean NOT NULL DEFAULT false
+    archived     boolean NOT NULL DEFAULT false,
+    source       text NOT NULL DEFAULT 'hubspot'
 );
 CREATE INDEX contact_by_click ON crm.contact (click_id) WHERE click_id IS NOT NULL;
 
@@ -72,7 +78,8 @@ CREATE TABLE crm.company (
     domain_hmac text,
     created_at  timestamptz,
     updated_at  timestamptz,
-    archived    boolean NOT NULL DEFAULT false
+    archived    boolean NOT NULL DEFAULT false,
+    source      text NOT NULL DEFAULT 'hubspot'
 );
 
 CREATE TABLE crm.deal (
@@ -93,6 +100,7 @@ CREATE TABLE crm.deal (
     archived     boolean NOT NULL DEFAULT false,
     merged_into  text,
     updated_at   timestamptz,
+    source       text NOT NULL DEFAULT 'hubspot',
     fetched_at   timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX deal_by_pipeline ON crm.deal (pipeline_id, stage_id);
@@ -124,6 +132,54 @@ CREATE TABLE crm.association (
     PRIMARY KEY (from_type, from_id, to_type, to_id, type_id)
 );
 CREATE INDEX association_by_target ON crm.association (to_type, to_id);
+
+-- How far each stream has been read. `cursor_at`: all changes up to then are stored. `progress`: the walk
+-- that is under way, written in the transaction of its rows: a stopped run goes on where it stopped.
+CREATE TABLE crm.sync_state (
+    stream     text PRIMARY KEY,
+    cursor_at  timestamptz,
+    progress   jsonb,
+    facts      jsonb NOT NULL DEFAULT '{}',
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- What a walk over everything has met so far; what it has not met at its end is gone from HubSpot.
+CREATE TABLE crm.sync_seen (
+    stream    text NOT NULL,
+    object_id text NOT NULL,
+    PRIMARY KEY (stream, object_id)
+);
+
+CREATE TABLE crm.sync_run (
+    run_id      text NOT NULL,
+    stream      text NOT NULL,
+    mode        text NOT NULL,
+    started_at  timestamptz NOT NULL DEFAULT now(),
+    finished_at timestamptz,
+    counts      jsonb NOT NULL DEFAULT '{}',
+    PRIMARY KEY (run_id, stream)
+);
+
+-- Properties HubSpot has and had, to tell when one appears, vanishes or changes its type.
+CREATE TABLE crm.property (
+    object_type   text NOT NULL,
+    name          text NOT NULL,
+    type          text NOT NULL,
+    first_seen_at timestamptz NOT NULL DEFAULT now(),
+    vanished_at   timestamptz,
+    PRIMARY KEY (object_type, name)
+);
+
+-- Values that could not be read; the rest of the deal is stored. `value` only where it cannot be personal.
+CREATE TABLE crm.quarantine (
+    deal_id  text NOT NULL,
+    property text NOT NULL,
+    reason   text NOT NULL,
+    value    text,
+    source   text NOT NULL DEFAULT 'hubspot',
+    noted_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (deal_id, property)
+);
 
 -- Where a click led to: what joins a contact's click id to the ad. Written by the platform we serve (and
 -- here by the simulator).

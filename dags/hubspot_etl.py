@@ -1,0 +1,78 @@
+"""Reads HubSpot's deals: where each has been, what it was worth and whose it was, and whom it is with.
+
+## What
+Asks HubSpot what changed since the last run and reads those deals with the whole history of their stage,
+amount and owner, and with the contacts and companies they belong to. Pipelines, stages and owners are read
+first; a stage that HubSpot deletes stays here with the time it ended. The first run reads everything. Each
+step is stored with how far it came, so a run that is stopped goes on where it stopped, and running twice
+changes nothing. At the end the deals of every pipeline are counted against HubSpot, and each deal's stage
+against its history: what differs is read again, and what still differs is said in the summary.
+E-mails, phones and domains are stored as keyed HMACs only, names and free texts not at all.
+
+Param `since` reads again what changed since a day. Mode `reconcile` compares every deal and reads what
+differs; mode `full` reads everything anew. Param `day` changes nothing here: HubSpot tells the present.
+
+## When it fails
+- *CrmTokenRefused*: put a valid private-app token into connection `hubspot_default`, then clear the failed
+  tasks: they go on where they stopped.
+- *CrmRequestRefused*: the message names the scope or the request; docs/hubspot.md lists the scopes.
+- *CrmNotConnected*: the connection lacks its host or its `hmac_key`, or has those of another portal.
+- *CrmBusy*, *CrmUnreachable*: retried here and by Airflow; clear the failed tasks later.
+- *... calls of today are used up* in the summary is no failure: the next run goes on from there.
+
+## Can it wait?
+Yes: the next run reads everything since the last one that ended. HubSpot keeps archived deals for 90 days.
+docs/hubspot.md explains every sentence of the summary.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import chain, dag, task
+
+from nightshift.assets import CRM_DEALS
+from nightshift.policy import house
+from nightshift.read_crm import MODE_PARAM, SINCE_PARAM
+from nightshift.run_day import DAY_PARAM
+
+# A portal of a million deals takes hours the first time, at the speed HubSpot allows.
+LONG = timedelta(hours=10)
+
+
+@dag(
+    **house(schedule="15 1 * * *", tags=["crm", "nightly"], dagrun_timeout=timedelta(hours=12)),
+    doc_md=__doc__,
+    params={"day": DAY_PARAM, "mode": MODE_PARAM, "since": SINCE_PARAM},
+)
+def hubspot_etl() -> None:
+    @task(execution_timeout=LONG)
+    def read(stream: str, params: dict[str, Any], run_id: str) -> dict[str, Any]:
+        from nightshift.read_crm import read_stream
+
+        return read_stream(stream, params, run_id)
+
+    @task(outlets=[CRM_DEALS])
+    def report(done: dict[str, Any], outlet_events: Any) -> dict[str, Any]:
+        from include.config import thresholds
+        from include.crm.report import summarise
+
+        told = summarise(done, thresholds().crm.notes_shown)
+        known = ("deals_live", "deals_changed", "complete")
+        outlet_events[CRM_DEALS].extra = {name: told[name] for name in known}
+        return told
+
+    done = {
+        "directory": read.override(task_id="read_directory")("directory"),
+        "deals": read.override(task_id="read_deals")("deals"),
+        "archived_deals": read.override(task_id="read_archived_deals")("archived_deals"),
+        "contacts": read.override(task_id="read_contacts")("contacts"),
+        "companies": read.override(task_id="read_companies")("companies"),
+        "check": read.override(task_id="check")("check"),
+    }
+    chain(*done.values())
+    report(done)
+
+
+hubspot_etl()

@@ -1,0 +1,104 @@
+"""What the tasks of `hubspot_etl` do: each reads one stream over connection `hubspot_default`.
+
+Where the portal's calls of the day are used up, a task ends in peace: nothing is wrong then, and the next run
+goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Param
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from include.config.crm import CrmThresholds
+    from include.crm.client import HubSpotClient
+    from include.crm.people import PeopleKey
+
+    Read = Callable[[Engine, HubSpotClient, PeopleKey, CrmThresholds], dict[str, Any]]
+
+MODE_PARAM = Param(
+    "incremental",
+    type="string",
+    enum=["incremental", "full", "reconcile"],
+    title="Mode",
+    description="incremental: what changed since the last run. full: everything anew. reconcile: compare "
+    "everything, read what differs.",
+)
+SINCE_PARAM = Param(
+    None,
+    type=["null", "string"],
+    format="date",
+    pattern=r"^\d{4}-\d{2}-\d{2}$",
+    title="Since",
+    description="Read again all that changed since the beginning of this day (UTC), YYYY-MM-DD. Empty: since "
+    "the last run. Only in mode incremental.",
+)
+
+
+def read_stream(stream: str, params: dict[str, Any], run_id: str) -> dict[str, Any]:
+    """Read one of `include.crm.report.STREAMS`, and record the run in `crm.sync_run`.
+
+    Args:
+        params: `mode` and `since` of the run.
+
+    Returns:
+        The counts of the stream's function; `{"stopped": sentence}` where the portal's calls of the day are
+        used up. What was read is stored then.
+
+    Raises:
+        CrmNotConnected, CrmTokenRefused, CrmRequestRefused: somebody has to act.
+        CrmBusy, CrmUnreachable: trying again may help.
+        ValueError: `since` is no date of the calendar.
+    """
+    from include.config import thresholds
+    from include.crm.errors import CrmDailyLimit
+    from include.crm.opening import open_crm
+    from include.db import crm_sync
+    from nightshift.connections import connection, nightshift_engine
+
+    read = _reader(stream, params["mode"], _moment(params.get("since")))
+    engine, settings, found = nightshift_engine(), thresholds().crm, connection("hubspot_default")
+    client, key = open_crm(engine, settings, host=found.host, token=found.password, extra=found.extra_dejson)
+    crm_sync.begin_run(engine, run_id, stream, params["mode"])
+    with client:
+        try:
+            done = read(engine, client, key, settings)
+        except CrmDailyLimit as limit:
+            done = {"stopped": str(limit)}
+    crm_sync.end_run(engine, run_id, stream, done)
+    return done
+
+
+def _reader(stream: str, mode: Any, since: datetime | None) -> Read:
+    from include.crm.checks import check_deals
+    from include.crm.contacts import COMPANIES, CONTACTS, load_linked
+    from include.crm.deals import load_archived_deals, load_deals
+    from include.crm.directory import load_directory
+
+    readers: dict[str, Read] = {
+        "directory": lambda engine, client, key, _: load_directory(
+            engine, client, key, new_key=mode == "full"
+        ),
+        "deals": lambda engine, client, _, settings: load_deals(
+            engine, client, settings, mode=mode, since=since
+        ),
+        "archived_deals": lambda engine, client, _, settings: load_archived_deals(engine, client, settings),
+        "contacts": lambda *opened: load_linked(*opened, CONTACTS, mode=mode, since=since),
+        "companies": lambda *opened: load_linked(*opened, COMPANIES, mode=mode, since=since),
+        "check": lambda engine, client, _, settings: check_deals(engine, client, settings),
+    }
+    return readers[stream]
+
+
+def _moment(since: str | None) -> datetime | None:
+    if not since:
+        return None
+    try:
+        return datetime.fromisoformat(since).replace(tzinfo=UTC)
+    except ValueError as error:
+        raise ValueError(f"param since is '{since}', not a date like 2026-01-31") from error

@@ -1,0 +1,75 @@
+"""The CRM's night, run for real: deals come once however often it runs, and nobody's address with them."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from include.simulator import WorldConfig
+from include.simulator.loading import load_world
+from tests.dags.running import run_dag
+
+CONFIG = WorldConfig(accounts=15, days=40, start=date(2025, 3, 3))
+
+pytestmark = pytest.mark.usefixtures("airflow_db")
+
+
+@pytest.fixture
+def portal(db: Engine, sandbox: Any) -> Any:
+    """A HubSpot with the deals of a world whose last day is past."""
+    load_world(db, CONFIG)
+    order = {"ten_seconds": 1e6, "search_per_second": 1e6}
+    sandbox.client.post("/control/hubspot/limits", json=order).raise_for_status()
+    return sandbox
+
+
+def deals(db: Engine) -> list[tuple]:
+    with db.connect() as connection:
+        return [tuple(row) for row in connection.execute(text("SELECT * FROM crm.deal ORDER BY deal_id"))]
+
+
+def test_a_night_reads_the_portal_once_however_often_it_runs(db: Engine, portal: Any) -> None:
+    first = run_dag("hubspot_etl")
+    assert first.state == "success"
+    stored = deals(db)
+    assert len(stored) == first.report["deals_new"] == first.report["deals_live"] > 100
+    assert first.report["complete"]
+    assert not first.report["warnings"]
+    assert first.report["summary"].startswith(f"{len(stored):,} deals read, {len(stored):,} new, 0 changed")
+    second = run_dag("hubspot_etl")
+    assert (second.report["deals_new"], second.report["deals_changed"]) == (0, 0)
+    assert deals(db) == stored
+    with db.connect() as connection:
+        runs = connection.execute(text("SELECT count(*) FROM crm.sync_run WHERE finished_at IS NOT NULL"))
+        assert runs.scalar_one() == 12
+
+
+def test_a_refused_token_fails_the_run_without_a_retry(
+    db: Engine, portal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = {"conn_type": "http", "host": portal.hubspot_url, "password": "expired"}
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_HUBSPOT_DEFAULT", json.dumps(connection | {"extra": {"hmac_key": "k" * 32}})
+    )
+    done = run_dag("hubspot_etl")
+    assert done.state == "failed"
+    assert done.tasks["read_directory"] == "failed"
+    assert done.tasks["report"] == "upstream_failed"
+    assert not deals(db)
+
+
+def test_a_used_up_day_ends_the_run_in_peace_and_the_next_goes_on(db: Engine, portal: Any) -> None:
+    limits = "/control/hubspot/limits"
+    portal.client.post(limits, json={"daily": 9}).raise_for_status()
+    stopped = run_dag("hubspot_etl")
+    assert stopped.state == "success"
+    assert not stopped.report["complete"]
+    assert "goes on from there" in stopped.report["summary"]
+    portal.client.post(limits, json={"daily": 1e6}).raise_for_status()
+    done = run_dag("hubspot_etl")
+    assert done.report["complete"]
+    assert done.report["deals_live"] == len(deals(db)) > 100
