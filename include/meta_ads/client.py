@@ -1,39 +1,28 @@
-"""Client of Meta's Marketing API, as far as the nights need it: accounts, ads, and Insights by ad and day.
+"""Client of Meta's Marketing API over Meta's own SDK: accounts, ads, and Insights by ad and day.
 
-The token travels in a header, never in a URL that might be logged. Pages are followed by their cursor; what
-fails for a passing reason is tried again a few times here, with Meta's own `Retry-After` where it is short,
-and is then left to Airflow.
+Small questions to Insights are answered at once, page by page. Large ones become report runs: Meta is given
+the question, says how far it is, and has the rows when it is done. Which way a question goes, and what
+happens when a report fails, is decided in `reports`.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
+from dataclasses import dataclass
+from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
+from facebook_business.adobjects.adaccount import AdAccount
+from facebook_business.adobjects.adreportrun import AdReportRun
 
-from include.config.model import AdsThresholds
-from include.meta_ads.errors import MetaBusy, MetaRequestRefused, MetaTokenRefused, MetaUnreachable
-from include.meta_ads.rows import BREAKDOWNS
+from include.config.ads import AdsThresholds, UsageThresholds
+from include.meta_ads.errors import MetaTokenRefused, MetaUnreachable
+from include.meta_ads.queries import Query, check_breakdowns
+from include.meta_ads.session import AdsSession, PatientApi
+from include.meta_ads.usage import Pace
 
-API_VERSION = "v23.0"
-
-_log = logging.getLogger(__name__)
-
-# https://developers.facebook.com/docs/graph-api/guides/error-handling and the rate-limiting guide beside it.
-_TOKEN_CODES = {102, 190, 463, 467}
-_BUSY_CODES = {1, 2, 4, 17, 32, 341, 368, 613, *range(80000, 80015)}
-
-_INSIGHT_FIELDS = (
-    "account_id,campaign_id,campaign_name,ad_id,ad_name,"
-    "impressions,clicks,spend,reach,frequency,actions,action_values"
-)
-_CELL_FIELDS = "ad_id,impressions,clicks,spend"
 # `platform` is not Meta's: it is what the platform that made the creative knows about it, where it answers.
 _AD_FIELDS = (
     "id,name,created_time,campaign{id,name,status,daily_budget},"
@@ -41,17 +30,39 @@ _AD_FIELDS = (
 )
 
 
+class ReportStatus(StrEnum):
+    """How a report run stands."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class ReportState:
+    """What one look at a report run saw; `told` is Meta's own word."""
+
+    status: ReportStatus
+    percent: int
+    told: str
+
+
 class MetaClient:
     """One authorised session with the Marketing API.
 
     Args:
-        base_url: e.g. `https://graph.facebook.com`, or the sandbox's `.../meta`.
+        base_url: e.g. `https://graph.facebook.com` (also where it is empty), or the sandbox's `.../meta`.
         token: access token.
+        api_version: e.g. `v26.0`.
         timeout_s: of connecting, and of each wait for bytes.
         attempts: how often one request is tried in all.
-        longest_wait_s: the longest pause between two tries; a longer `Retry-After` ends the tries.
+        longest_wait_s: the longest pause between two tries; a longer one that Meta asks for ends them.
         page_size: rows asked for at once.
+        usage: how close to Meta's limits to go.
         pause: waits that many seconds; a test may hand in its own.
+
+    Raises:
+        MetaTokenRefused: there is no token.
     """
 
     def __init__(
@@ -59,35 +70,52 @@ class MetaClient:
         base_url: str,
         token: str,
         *,
+        api_version: str,
         timeout_s: float,
         attempts: int,
         longest_wait_s: float,
         page_size: int,
+        usage: UsageThresholds,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         if not token:
             raise MetaTokenRefused("no access token: set the password of connection meta_ads_default")
-        self._attempts = attempts
-        self._longest_wait_s = longest_wait_s
         self._page_size = page_size
-        self._pause = pause
-        self._http = httpx.Client(
-            base_url=f"{base_url.rstrip('/')}/{API_VERSION}/",
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=timeout_s,
-            follow_redirects=False,
+        self._session = AdsSession(base_url, token, timeout_s)
+        self._api = PatientApi(
+            self._session,
+            api_version,
+            attempts=attempts,
+            longest_wait_s=longest_wait_s,
+            pace=Pace(usage.slow_percent, usage.longest_pause_s),
+            pause=pause,
         )
 
     @classmethod
-    def of_settings(cls, base_url: str, token: str, settings: AdsThresholds) -> Self:
-        """A client with the limits of `thresholds().ads`."""
+    def of_settings(
+        cls,
+        base_url: str,
+        token: str,
+        settings: AdsThresholds,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> Self:
+        """A client with the limits of `thresholds().ads`.
+
+        Raises:
+            MetaTokenRefused: there is no token.
+            BreakdownRefused: the thresholds name a breakdown that Meta would refuse.
+        """
+        check_breakdowns(settings.breakdowns)
         return cls(
             base_url,
             token,
+            api_version=settings.api_version,
             timeout_s=settings.http_timeout_s,
             attempts=settings.http_attempts,
             longest_wait_s=settings.http_longest_wait_s,
             page_size=settings.page_size,
+            usage=settings.usage,
+            pause=pause,
         )
 
     def __enter__(self) -> Self:
@@ -96,122 +124,77 @@ class MetaClient:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._http.close()
+        self._session.requests.close()
+
+    @property
+    def requests_made(self) -> int:
+        """How many requests were sent so far, failed ones included."""
+        return int(self._api.get_num_requests_attempted())
 
     def ad_accounts(self) -> Iterator[dict[str, Any]]:
         """`id`, `name` and `currency` of every account the token may see."""
-        yield from self._pages("me/adaccounts", {"fields": "id,name,currency"})
+        yield from self._pages("", ("me", "adaccounts"), {"fields": "id,name,currency"})
 
     def ads(self, account_id: str) -> Iterator[dict[str, Any]]:
         """Every ad of an account with its campaign and creative."""
-        yield from self._pages(f"{account_id}/ads", {"fields": _AD_FIELDS})
+        yield from self._pages(account_id, (account_id, "ads"), {"fields": _AD_FIELDS})
 
-    def insights(self, account_id: str, since: date, until: date) -> list[dict[str, Any]]:
-        """Insights by ad and day, from `since` to `until`, inclusive.
-
-        Breakdowns are cubes of their own that Meta answers one by one; their cells come nested under
-        `breakdowns`, one list for each of `rows.BREAKDOWNS`.
+    def insights(self, query: Query) -> list[dict[str, Any]]:
+        """The rows of a small question, or its cells where it has a breakdown.
 
         Raises:
             MetaTokenRefused: the token is not accepted.
+            MetaTooMuchData: it is not small.
             MetaRequestRefused: Meta will not serve this request.
             MetaBusy, MetaUnreachable: it did not work out within the attempts.
         """
-        window = {
-            "level": "ad",
-            "time_increment": "1",
-            "time_range": json.dumps({"since": since.isoformat(), "until": until.isoformat()}),
-        }
-        path = f"{account_id}/insights"
-        # By key, because a page that grows while it is read repeats a row.
-        rows = {
-            (row["ad_id"], row["date_start"]): {**row, "breakdowns": {name: [] for name in BREAKDOWNS}}
-            for row in self._pages(path, {**window, "fields": _INSIGHT_FIELDS})
-        }
-        if not rows:
-            return []
-        for name in BREAKDOWNS:
-            columns = name.split(",")
-            cells: dict[tuple[str, ...], dict[str, Any]] = {}
-            for cell in self._pages(path, {**window, "fields": _CELL_FIELDS, "breakdowns": name}):
-                key = (cell["ad_id"], cell["date_start"], *(str(cell.get(column)) for column in columns))
-                cells[key] = {
-                    field: cell[field]
-                    for field in (*columns, "impressions", "clicks", "spend")
-                    if field in cell
-                }
-            for (ad_id, day, *_), cell in cells.items():
-                if (ad_id, day) in rows:
-                    rows[ad_id, day]["breakdowns"][name].append(cell)
-        return [rows[key] for key in sorted(rows, key=lambda key: (key[1], key[0]))]
+        params = {**query.params, "fields": query.fields}
+        return list(self._pages(query.account_id, (query.account_id, "insights"), params))
 
-    def _pages(self, path: str, params: dict[str, str]) -> Iterator[dict[str, Any]]:
-        cursor: str | None = None
+    def start_report(self, query: Query) -> str:
+        """Give Meta a question to work on; returns the id of the report run. Raises as `insights`."""
+        self._api.about = query.account_id
+        account = AdAccount(query.account_id, api=self._api)
+        run = account.get_insights_async(fields=query.fields, params=dict(query.params))
+        report_run_id = run.get("report_run_id") or run.get("id")
+        if not report_run_id:
+            raise MetaUnreachable(f"POST {query.account_id}/insights: the answer has no report_run_id")
+        return str(report_run_id)
+
+    def look_at_report(self, account_id: str, report_run_id: str) -> ReportState:
+        """How far a report run is. Raises as `insights`."""
+        self._api.about = account_id
+        fields = [AdReportRun.Field.async_status, AdReportRun.Field.async_percent_completion]
+        run = AdReportRun(report_run_id, api=self._api).api_get(fields=fields)
+        told, percent = str(run.get("async_status")), int(run.get("async_percent_completion") or 0)
+        if told == "Job Completed" and percent >= 100:
+            status = ReportStatus.COMPLETED
+        elif told in ("Job Failed", "Job Skipped"):
+            status = ReportStatus.FAILED
+        else:
+            # Meta may say 100 percent, or that it is completed, a little before both are so.
+            status = ReportStatus.RUNNING
+        return ReportState(status, percent, told)
+
+    def report_rows(self, account_id: str, report_run_id: str) -> list[dict[str, Any]]:
+        """The rows of a completed report run. Raises as `insights`."""
+        return list(self._pages(account_id, (report_run_id, "insights"), {}))
+
+    def _pages(self, about: str, path: tuple[str, str], params: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Plain rows: objects of the SDK for each of a hundred thousand cells would cost minutes."""
+        named, cursor = f"GET {'/'.join(path)}", None
         while True:
-            asked = {**params, "limit": str(self._page_size)} | ({"after": cursor} if cursor else {})
-            page = self._get(path, asked)
+            self._api.about = about
+            asked = {**params, "limit": self._page_size} | ({"after": cursor} if cursor else {})
+            page = self._api.call("GET", path, params=asked).json()
             data, paging = page.get("data"), page.get("paging") or {}
             if not isinstance(data, list):
-                raise MetaUnreachable(f"GET {path}: the answer has no list 'data'")
+                raise MetaUnreachable(f"{named}: the answer has no list 'data'")
             yield from data
             if not paging.get("next"):
                 return
             # The cursor is taken rather than the whole address, so that the token is sent to no other host.
             following = (paging.get("cursors") or {}).get("after")
             if not following or following == cursor:
-                raise MetaUnreachable(f"GET {path}: a next page is promised but its cursor does not move on")
+                raise MetaUnreachable(f"{named}: a next page is promised but its cursor does not move on")
             cursor = following
-
-    def _get(self, path: str, params: dict[str, str]) -> dict[str, Any]:
-        for attempt in range(1, self._attempts + 1):
-            pause = min(self._longest_wait_s, 0.5 * 2 ** (attempt - 1))
-            try:
-                return self._try(path, params)
-            except (MetaBusy, MetaUnreachable) as error:
-                wanted = error.retry_after_s if isinstance(error, MetaBusy) else None
-                if attempt == self._attempts or (wanted is not None and wanted > self._longest_wait_s):
-                    raise
-                _log.warning("%s; try %d of %d follows", error, attempt + 1, self._attempts)
-                self._pause(pause if wanted is None else wanted)
-        raise AssertionError("attempts is at least 1")
-
-    def _try(self, path: str, params: dict[str, str]) -> dict[str, Any]:
-        try:
-            response = self._http.get(path, params=params)
-        except httpx.TransportError as error:
-            raise MetaUnreachable(f"GET {path}: no answer ({type(error).__name__})") from error
-        try:
-            body = response.json()
-        except ValueError as error:
-            if response.status_code >= 500:
-                raise _busy(path, response, "no reason given") from error
-            raise MetaUnreachable(f"GET {path}: status {response.status_code} and no JSON") from error
-        if response.is_success and isinstance(body, dict) and "error" not in body:
-            return body
-        raise _refusal(path, response, body)
-
-
-def _refusal(path: str, response: httpx.Response, body: Any) -> Exception:
-    error = body.get("error") if isinstance(body, dict) else None
-    error = error if isinstance(error, dict) else {}
-    code, told = error.get("code"), str(error.get("message", "no reason given"))[:300]
-    if code in _TOKEN_CODES or response.status_code == 401:
-        return MetaTokenRefused(
-            f"GET {path}: Meta refuses the access token ({told}); renew it in connection meta_ads_default"
-        )
-    if (
-        response.status_code == 429
-        or response.status_code >= 500
-        or code in _BUSY_CODES
-        or error.get("is_transient")
-    ):
-        return _busy(path, response, told)
-    return MetaRequestRefused(f"GET {path}: Meta answers {response.status_code}, code {code}: {told}")
-
-
-def _busy(path: str, response: httpx.Response, told: str) -> MetaBusy:
-    try:
-        retry_after_s = max(0.0, float(response.headers["retry-after"]))
-    except (KeyError, ValueError):
-        retry_after_s = None
-    return MetaBusy(f"GET {path}: Meta answers {response.status_code} ({told})", retry_after_s)

@@ -1,5 +1,9 @@
 """What can go wrong with Meta, sorted by whether trying again helps."""
 
+from __future__ import annotations
+
+from datetime import datetime
+
 from include.errors import PermanentError, TransientError
 
 
@@ -11,6 +15,14 @@ class MetaRequestRefused(PermanentError):
     """Meta understood the request and will not serve it: an unknown account, a missing permission."""
 
 
+class MetaTooMuchData(MetaRequestRefused):
+    """Meta will not work on so much at once: ask for fewer days."""
+
+
+class BreakdownRefused(PermanentError):
+    """A breakdown that Meta would refuse; it is in `ads.breakdowns` of thresholds.yaml."""
+
+
 class MetaBusy(TransientError):
     """Meta limits our calls, or failed by itself. `retry_after_s` is the pause it asks for, if it does."""
 
@@ -19,8 +31,26 @@ class MetaBusy(TransientError):
         self.retry_after_s = retry_after_s
 
 
+class MetaThrottled(MetaBusy):
+    """Our calls are used up for longer than a task should wait.
+
+    Attributes:
+        goes_on_at: when Meta will answer again, as far as it tells.
+        everywhere: for every account, not only the one that was asked for.
+    """
+
+    def __init__(self, message: str, retry_after_s: float, *, goes_on_at: datetime, everywhere: bool) -> None:
+        super().__init__(message, retry_after_s)
+        self.goes_on_at = goes_on_at
+        self.everywhere = everywhere
+
+
 class MetaUnreachable(TransientError):
     """No answer, or half of one: a time-out, a dropped connection, an unreadable body."""
+
+
+class ReportUnfinished(TransientError):
+    """Meta did not finish a report in the time a task has for it."""
 
 
 class InsightUnreadable(PermanentError):

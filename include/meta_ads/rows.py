@@ -1,9 +1,8 @@
-"""One row of Insights, understood: numbers out of strings, one purchase type out of several, sums checked."""
+"""Rows of Insights, understood: numbers out of strings, one purchase type out of several, cells nested."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -17,31 +16,7 @@ PURCHASE_TYPES = (
     "offsite_conversion.fb_pixel_purchase",
     "onsite_web_purchase",
 )
-
-BREAKDOWNS = ("publisher_platform,platform_position", "age,gender", "impression_device")
-
-# Names the cell that holds what Meta left out of a breakdown.
-UNALLOCATED = "unallocated"
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """A breakdown whose cells do not sum to the row's total. `missing` is total minus sum."""
-
-    account_id: str
-    ad_id: str
-    day: date
-    breakdown: str
-    missing_impressions: int
-    missing_clicks: int
-    missing_spend: Decimal
-
-    def __str__(self) -> str:
-        return (
-            f"{self.account_id} ad {self.ad_id} on {self.day}, by {self.breakdown}: "
-            f"{self.missing_impressions} impressions, {self.missing_clicks} clicks, "
-            f"{self.missing_spend} spend not in the cells"
-        )
+COUNTS, VALUES = "actions", "action_values"
 
 
 def performance_row(account_id: str, insight: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,17 +30,17 @@ def performance_row(account_id: str, insight: Mapping[str, Any]) -> dict[str, An
         InsightUnreadable: a needed field is missing or not a number.
     """
     for read_later in ("frequency", "reach"):
-        _number(insight, read_later)
+        number(insight, read_later)
     return {
         "account_id": account_id,
-        "ad_id": _field(insight, "ad_id"),
+        "ad_id": required(insight, "ad_id"),
         "metric_date": day_of(insight),
         "breakdown": "",
-        "impressions": _whole(insight, "impressions"),
-        "clicks": _whole(insight, "clicks"),
-        "spend": _number(insight, "spend"),
-        "conversions": purchases(insight, "actions"),
-        "conversion_value": purchases(insight, "action_values"),
+        "impressions": whole(insight, "impressions"),
+        "clicks": whole(insight, "clicks"),
+        "spend": number(insight, "spend"),
+        "conversions": purchases(insight, COUNTS),
+        "conversion_value": purchases(insight, VALUES),
         "raw_data": dict(insight),
     }
 
@@ -76,7 +51,7 @@ def day_of(insight: Mapping[str, Any]) -> date:
     Raises:
         InsightUnreadable: it has none, or covers more than one day.
     """
-    start, stop = _field(insight, "date_start"), insight.get("date_stop")
+    start, stop = required(insight, "date_start"), insight.get("date_stop")
     if stop is not None and stop != start:
         raise InsightUnreadable(
             f"Insights row of ad {insight.get('ad_id')} covers {start} to {stop}: ask with time_increment=1"
@@ -89,64 +64,89 @@ def day_of(insight: Mapping[str, Any]) -> date:
         ) from error
 
 
-def purchases(insight: Mapping[str, Any], field: str) -> Decimal:
-    """Number (`actions`) or value (`action_values`) of purchases: of one action type, never a sum."""
-    by_type = {action.get("action_type"): action for action in insight.get(field) or ()}
-    for kind in PURCHASE_TYPES:
-        if kind in by_type:
-            return _number(by_type[kind], "value")
+def purchase_type(insight: Mapping[str, Any]) -> str | None:
+    """The action type by which the purchases of an ad's day are told; None where none are.
+
+    This is the one rule: the types overlap, so one is picked and never two summed. It is picked for the ad's
+    day, by the numbers where there are any; its number, its value and the cells of its breakdowns are all
+    read by the same.
+    """
+    for field in (COUNTS, VALUES):
+        told = {action.get("action_type") for action in insight.get(field) or ()}
+        for kind in PURCHASE_TYPES:
+            if kind in told:
+                return kind
+    return None
+
+
+def purchases_of_type(row: Mapping[str, Any], field: str, kind: str | None) -> Decimal:
+    """Number (`actions`) or value (`action_values`) of the actions of one type in a row or a cell."""
+    for action in row.get(field) or ():
+        if action.get("action_type") == kind:
+            return number(action, "value")
     return Decimal(0)
 
 
-def reconcile(
-    account_id: str, insight: Mapping[str, Any], tolerance: Decimal
-) -> tuple[dict[str, Any], list[Mismatch]]:
-    """Check every breakdown of a row against its total.
+def purchases(insight: Mapping[str, Any], field: str) -> Decimal:
+    """Number (`actions`) or value (`action_values`) of purchases: of one action type, never a sum."""
+    return purchases_of_type(insight, field, purchase_type(insight))
+
+
+def nest(
+    totals: Iterable[Mapping[str, Any]], cells: Mapping[str, Iterable[Mapping[str, Any]]]
+) -> tuple[list[dict[str, Any]], int]:
+    """Put the cells of breakdowns below the rows they belong to, under `breakdowns`.
+
+    Of the actions of a cell only purchases are kept: two dozen others in each of forty cells would be most of
+    what is stored.
 
     Args:
-        account_id: for the messages.
-        insight: a row with `breakdowns` nested.
-        tolerance: how far a breakdown's spend may be off, in account currency. Counts must be exact.
+        totals: unbroken rows; one that came twice counts once, because a page that grows while it is read
+            repeats a row.
+        cells: for each breakdown its cells, with `ad_id` and `date_start`.
 
     Returns:
-        The row, where a breakdown that falls short got one more cell, named 'unallocated', with what is
-        missing; and what did not add up. A breakdown that exceeds its total is left as it is.
+        The rows in the order of day and ad, each with a list for every breakdown; and how many cells belong
+        to no row, which happens when an ad's day is new between two questions.
     """
-    mismatches: list[Mismatch] = []
-    checked: dict[str, Any] = {}
-    for name, cells in (insight.get("breakdowns") or {}).items():
-        missing = Mismatch(
-            account_id=account_id,
-            ad_id=_field(insight, "ad_id"),
-            day=day_of(insight),
-            breakdown=name,
-            missing_impressions=_whole(insight, "impressions") - sum(_whole(c, "impressions") for c in cells),
-            missing_clicks=_whole(insight, "clicks") - sum(_whole(c, "clicks") for c in cells),
-            missing_spend=_number(insight, "spend") - sum((_number(c, "spend") for c in cells), Decimal(0)),
-        )
-        checked[name] = list(cells)
-        counts = (missing.missing_impressions, missing.missing_clicks)
-        if counts == (0, 0) and abs(missing.missing_spend) <= tolerance:
-            continue
-        mismatches.append(missing)
-        if min(counts) >= 0 and missing.missing_spend >= 0:
-            rest = {
-                "impressions": str(missing.missing_impressions),
-                "clicks": str(missing.missing_clicks),
-                "spend": str(missing.missing_spend),
-            }
-            checked[name].append({**dict.fromkeys(name.split(","), UNALLOCATED), **rest})
-    return {**insight, "breakdowns": checked}, mismatches
+    rows = {
+        (row["ad_id"], row["date_start"]): {**row, "breakdowns": {name: [] for name in cells}}
+        for row in totals
+    }
+    strays = 0
+    for name, told in cells.items():
+        columns = name.split(",")
+        by_key: dict[tuple[str, ...], dict[str, Any]] = {}
+        for cell in told:
+            key = (cell["ad_id"], cell["date_start"], *(str(cell.get(column)) for column in columns))
+            by_key[key] = _kept(cell, columns)
+        for (ad_id, day, *_), cell in by_key.items():
+            if (ad_id, day) in rows:
+                rows[ad_id, day]["breakdowns"][name].append(cell)
+            else:
+                strays += 1
+    return [rows[key] for key in sorted(rows, key=lambda key: (key[1], key[0]))], strays
 
 
-def _field(row: Mapping[str, Any], name: str) -> str:
+def _kept(cell: Mapping[str, Any], columns: list[str]) -> dict[str, Any]:
+    kept = {name: cell[name] for name in (*columns, "impressions", "clicks", "spend") if name in cell}
+    for field in (COUNTS, VALUES):
+        bought = [action for action in cell.get(field) or () if action.get("action_type") in PURCHASE_TYPES]
+        if bought:
+            kept[field] = bought
+    return kept
+
+
+def required(row: Mapping[str, Any], name: str) -> str:
+    """A field that must be there. Raises `InsightUnreadable`."""
     value = row.get(name)
     if value in (None, ""):
         raise InsightUnreadable(f"Insights row of ad {row.get('ad_id', '(unnamed)')} has no '{name}'")
     return str(value)
 
 
-def _number(row: Mapping[str, Any], name: str) -> Decimal:
+def number(row: Mapping[str, Any], name: str) -> Decimal:
+    """A number of at least 0; 0 where it is absent. Raises `InsightUnreadable`."""
     # Meta leaves out what is zero.
     text = str(row.get(name) or "0")
     try:
@@ -161,8 +161,9 @@ def _number(row: Mapping[str, Any], name: str) -> Decimal:
     return value
 
 
-def _whole(row: Mapping[str, Any], name: str) -> int:
-    value = _number(row, name)
+def whole(row: Mapping[str, Any], name: str) -> int:
+    """The same of something that is counted. Raises `InsightUnreadable`."""
+    value = number(row, name)
     if value != value.to_integral_value():
         raise InsightUnreadable(
             f"Insights row of ad {row.get('ad_id', '(a cell)')}: '{name}' is '{value}', not whole"

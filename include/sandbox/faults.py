@@ -1,7 +1,7 @@
 """Faults that tests order: which vendor and route, what goes wrong, how often, after how many requests.
 
 They are kept in the sandbox's state, so a fault ordered before a restart still happens after it. `gate.py`
-carries out those that any route can suffer; the batch routes ask for their own.
+carries out those that any route can suffer; the batch routes and Meta's ask for their own.
 """
 
 import json
@@ -10,13 +10,14 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from include.sandbox.state import SandboxState
 
-Vendor = Literal["anthropic", "openai", "slack", "meta"]
+Vendor = Literal["anthropic", "openai", "slack", "meta", "hubspot"]
+VENDORS: tuple[str, ...] = get_args(Vendor)
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -33,6 +34,14 @@ class FaultKind(StrEnum):
     EXPIRE = "expire"
     TOKEN_LIMIT = "token_limit"  # noqa: S105 - no password, a quota
     EMPTY_FILE_IDS = "empty_file_ids"
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - no password, a refusal
+    APP_LIMIT = "app_limit"
+    TOO_MUCH_DATA = "too_much_data"
+    REPORT_ENDS = "report_ends"
+    LOW_QUOTA = "low_quota"
+    HIDDEN_CELLS = "hidden_cells"
+    REPEATED_ROW = "repeated_row"
+    DELETED_ADS = "deleted_ads"
 
 
 ENDS_THE_REQUEST = {FaultKind.RATE_LIMIT, FaultKind.SERVER_ERROR, FaultKind.DROP_RESPONSE}
@@ -48,6 +57,14 @@ ONLY_ON = {
     FaultKind.EXPIRE: {"anthropic": "POST /v1/messages/batches", "openai": "POST /v1/batches"},
     FaultKind.TOKEN_LIMIT: {"openai": "POST /v1/batches"},
     FaultKind.EMPTY_FILE_IDS: {"openai": "POST /v1/batches"},
+    FaultKind.TOKEN_EXPIRED: {"meta": "*", "hubspot": "*"},
+    FaultKind.APP_LIMIT: {"meta": "*"},
+    FaultKind.TOO_MUCH_DATA: {"meta": "* /*/*/insights"},
+    FaultKind.REPORT_ENDS: {"meta": "POST /*/*/insights"},
+    FaultKind.LOW_QUOTA: {"meta": "*"},
+    FaultKind.HIDDEN_CELLS: {"meta": "* /*/*/insights"},
+    FaultKind.REPEATED_ROW: {"meta": "GET /*/*/insights"},
+    FaultKind.DELETED_ADS: {"meta": "GET /*/*/ads"},
 }
 
 
@@ -58,9 +75,9 @@ class Arguments(BaseModel):
 
 
 class RateLimit(Arguments):
-    """429 in the vendor's form; `retry_after` in seconds."""
+    """429 in the vendor's form; `retry_after` in seconds, null where the vendor does not say."""
 
-    retry_after: Annotated[float, Field(ge=0)] = 1.0
+    retry_after: Annotated[float, Field(ge=0)] | None = 1.0
 
 
 class ServerError(Arguments):
@@ -117,6 +134,52 @@ class EmptyFileIds(Arguments):
     """File ids that other batches have as null are empty strings."""
 
 
+class TokenExpired(Arguments):
+    """The refusal of a token that was good until now."""
+
+
+class AppLimit(Arguments):
+    """Meta's refusal of all calls of the app, without a word on when they are answered again."""
+
+
+class TooMuchData(Arguments):
+    """Insights over more than `days` days are refused, asked for at once or as a report.
+
+    Questions answered `at_once` alone where that is set.
+    """
+
+    days: Annotated[int, Field(ge=0)] = 1
+    at_once: bool = False
+
+
+class ReportEnds(Arguments):
+    """A report run ends other than completed, or, stuck, not at all."""
+
+    how: Literal["failed", "skipped", "stuck"] = "failed"
+
+
+class LowQuota(Arguments):
+    """Calls are answered up to `calls_per_hour` for each account; usage headers tell how many are used."""
+
+    calls_per_hour: Annotated[int, Field(ge=1)] = 60
+
+
+class HiddenCells(Arguments):
+    """Of the cells of a breakdown a `share` is missing; which, does not depend on the request."""
+
+    share: Share = 1 / 3
+
+
+class RepeatedRow(Arguments):
+    """A page begins with the row that the page before it ended with."""
+
+
+class DeletedAds(Arguments):
+    """Of an account's ads a `share` is not listed any more."""
+
+    share: Share = 0.5
+
+
 ARGUMENTS: dict[FaultKind, type[Arguments]] = {
     FaultKind.RATE_LIMIT: RateLimit,
     FaultKind.SERVER_ERROR: ServerError,
@@ -128,6 +191,14 @@ ARGUMENTS: dict[FaultKind, type[Arguments]] = {
     FaultKind.EXPIRE: Expire,
     FaultKind.TOKEN_LIMIT: TokenLimit,
     FaultKind.EMPTY_FILE_IDS: EmptyFileIds,
+    FaultKind.TOKEN_EXPIRED: TokenExpired,
+    FaultKind.APP_LIMIT: AppLimit,
+    FaultKind.TOO_MUCH_DATA: TooMuchData,
+    FaultKind.REPORT_ENDS: ReportEnds,
+    FaultKind.LOW_QUOTA: LowQuota,
+    FaultKind.HIDDEN_CELLS: HiddenCells,
+    FaultKind.REPEATED_ROW: RepeatedRow,
+    FaultKind.DELETED_ADS: DeletedAds,
 }
 
 
@@ -177,7 +248,8 @@ class FaultTable:
         """
         if wanted.kind in ONLY_ON and wanted.vendor not in ONLY_ON[wanted.kind]:
             can = " or ".join(f"'{vendor}'" for vendor in ONLY_ON[wanted.kind])
-            raise FaultRefused(f"{wanted.kind}: only the batches of {can} can suffer this")
+            what = f"{can} alone" if can == "'meta'" else f"only the batches of {can}"
+            raise FaultRefused(f"{wanted.kind}: {what} can suffer this")
         if wanted.route != "*" and not re.fullmatch(r"(?:\*|[A-Z]+) /\S*", wanted.route):
             raise FaultRefused(f"route '{wanted.route}': give 'METHOD /path' or '*'")
         try:
@@ -244,9 +316,8 @@ def arguments_of(faults: Iterable[Fault], kind: type[Arguments]) -> Any:
 def _matches(row: sqlite3.Row, method: str, path: str) -> bool:
     kind = FaultKind(row["kind"])
     vendor = row["vendor"]
-    if kind in ONLY_ON and not _route_matches(ONLY_ON[kind][vendor], vendor, method, path):
-        return False
-    return row["route"] == "*" or _route_matches(row["route"], vendor, method, path)
+    only = ONLY_ON.get(kind, {vendor: "*"})[vendor]
+    return all(route == "*" or _route_matches(route, vendor, method, path) for route in (only, row["route"]))
 
 
 def _route_matches(route: str, vendor: str, method: str, path: str) -> bool:

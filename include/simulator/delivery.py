@@ -64,7 +64,7 @@ def deliver(config: WorldConfig, catalogue: Catalogue) -> Delivery:
     """Live through every day of the world."""
     ads = catalogue.ads
     ad, day = _ad_days(config, ads)
-    drift = _drift_in_force(config, day)
+    drift = drift_in_force(config, day)
     weekday = np.asarray((day + config.start.weekday()) % 7, np.int64)
 
     niche = np.array([truth.NICHE[name] for name in ads["niche"]])[ad]
@@ -142,7 +142,8 @@ def _ad_days(config: WorldConfig, ads: pd.DataFrame) -> tuple[Ints, Ints]:
     return ad[order], day[order].astype(np.int64)
 
 
-def _drift_in_force(config: WorldConfig, day: Ints) -> Floats:
+def drift_in_force(config: WorldConfig, day: Ints) -> Floats:
+    """How strong the planted drift is on each day (number since the start), 0 before it."""
     if config.drift is None:
         return np.zeros(len(day))
     return np.where(day >= (config.drift.start - config.start).days, config.drift.strength, 0.0)

@@ -20,6 +20,18 @@ The chance that one impression is clicked is `logistic` of the sum of these log-
 **True nulls**, so that a finding on them is a false one: campaign, device, day of month, account (beyond its
 niche), music, colours, the wording within a hook type.
 
+What the platform tells beyond clicks follows these:
+
+| effect | table | what is true |
+| --- | --- | --- |
+| hour | `HOURS`, `HOUR_CLICK` | delivery follows the day, later at weekends; evenings click more |
+| who buys | `BUYS_PLACEMENT`, `BUYS_AGE`, `BUYS_GENDER` | people of 25 to 44, women, Instagram's feed |
+| watching | `HOLD`, `FIT_HOLD` | seconds, not shares: longer videos lose more; stories hold |
+| rankings | `RANKING_NOISE` | the ad's effect on clicks, holding and buying against its niche, with noise |
+
+`BUYS_*` only move purchases between the cells of an ad-day, never their number; devices do not matter. A
+persona that fits holds viewers longer, too.
+
 Placement shares and ages enter with the impressions that were really delivered: the true CTR of an ad-day is
 the mean over its delivered cells, so no model can know more than it.
 """
@@ -99,6 +111,40 @@ AD_SPREAD = 0.12
 # Share of conversions that arrive this many days after the click.
 DELAY = (0.45, 0.20, 0.12, 0.08, 0.06, 0.04, 0.03, 0.02)
 
+# Share of a day's impressions in each hour of the advertiser's time zone: Monday to Friday, and weekends.
+HOURS = (
+    (1.6, 1.0, 0.7, 0.5, 0.6, 1.2, 2.4, 3.8, 4.4, 4.2, 4.2, 4.6,
+     5.6, 5.4, 4.6, 4.4, 4.6, 5.4, 6.4, 7.6, 8.4, 8.2, 6.4, 3.8),
+    (2.6, 1.8, 1.2, 0.8, 0.6, 0.7, 1.2, 2.2, 3.6, 5.0, 5.8, 6.0,
+     5.8, 5.6, 5.4, 5.2, 5.2, 5.4, 6.0, 6.6, 7.0, 7.0, 5.6, 3.7),
+)  # fmt: skip
+# Log-odds against the day's mean.
+HOUR_CLICK = (
+    -0.10, -0.15, -0.20, -0.20, -0.15, -0.10, -0.05, 0.0, 0.0, 0.0, 0.0, 0.0,
+    0.05, 0.05, 0.0, 0.0, 0.0, 0.05, 0.10, 0.15, 0.20, 0.15, 0.05, 0.0,
+)  # fmt: skip
+
+# Log-weights of a click to be the one that buys.
+BUYS_PLACEMENT = dict(zip(PLACEMENTS, (0.05, -0.25, 0.20, -0.10, 0.0), strict=True))
+BUYS_AGE = dict(zip(AGES, (-0.30, 0.15, 0.20, 0.0, -0.10, -0.15), strict=True))
+BUYS_GENDER = {"female": 0.08, "male": -0.08}
+
+# A viewer is still there after t seconds with probability exp(-(t / scale) ** WATCH_SHAPE).
+WATCH_SECONDS = 7.0
+WATCH_SHAPE = 0.6
+PLAY_SHARE = 0.92
+HOLD = {
+    "curiosity_gap": 0.25, "transformation": 0.15, "urgency_scarcity": -0.15, "social_proof": -0.05,
+    "pattern_interrupt": 0.35, "question": 0.0, "negative_hook": 0.05, "story_hook": 0.40,
+    "statistic_hook": -0.20, "controversy_hook": 0.10,
+}  # fmt: skip
+FIT_HOLD = 0.20
+
+# Of all clicks, those on the link; and those of people who had clicked already.
+LINK_SHARE = 0.86
+REPEAT_SHARE = 0.05
+RANKING_NOISE = 0.12
+
 # Where and to whom delivery goes, before and after a drift event (log-weights added at strength 1).
 FORMAT_PLACEMENTS = {
     "vertical_video": (0.10, 0.25, 0.10, 0.20, 0.35),
@@ -132,6 +178,19 @@ def hook_effects(strength: float) -> Floats:
     return _blend(_column(HOOK, HOOK_TYPES), _column(HOOK_AFTER, HOOK_TYPES), np.array([strength]))[0]
 
 
+def niche_log_odds(ads: pd.DataFrame) -> Floats:
+    """The log-odds of each ad's niche, before anything about the ad."""
+    base = {niche: np.log(row[0] / (1 - row[0])) for niche, row in NICHE.items()}
+    return np.asarray(ads["niche"].map(base).to_numpy(float))
+
+
+def persona_fit(ads: pd.DataFrame) -> Floats:
+    """1 where the persona fits the niche, -1 where it is a misfit, else 0."""
+    fits = (ads["persona"] == ads["niche"].map(FITTING)).to_numpy(float)
+    misfits = (ads["persona"] == ads["niche"].map(MISFIT)).to_numpy(float)
+    return np.asarray(fits - misfits)
+
+
 def ad_log_odds(ads: pd.DataFrame) -> Floats:
     """What of the log-odds stays the same over an ad's life, without its hook.
 
@@ -141,13 +200,10 @@ def ad_log_odds(ads: pd.DataFrame) -> Floats:
     Returns:
         One log-odds per row of `ads`.
     """
-    base = ads["niche"].map({niche: np.log(row[0] / (1 - row[0])) for niche, row in NICHE.items()})
-    fits = (ads["persona"] == ads["niche"].map(FITTING)).to_numpy(float)
-    misfits = (ads["persona"] == ads["niche"].map(MISFIT)).to_numpy(float)
     distance = np.log(ads["duration_s"].to_numpy(float) / BEST_DURATION_S)
     return (
-        base.to_numpy(float)
-        + FIT * (fits - misfits)
+        niche_log_odds(ads)
+        + FIT * persona_fit(ads)
         + ads["visual_pattern"].map(PATTERN).to_numpy(float)
         + ads["format"].map(FORMAT).to_numpy(float)
         + ads["cta"].map(CTA).to_numpy(float)

@@ -21,6 +21,11 @@ PLACEMENTS = (
 )
 AGES = ("18-24", "25-34", "35-44", "45-54", "55-64", "65+")
 GENDERS = ("female", "male")
+HOURS = tuple(f"{hour:02d}:00:00 - {hour:02d}:59:59" for hour in range(24))
+# As Meta spells them, worst first.
+RANKINGS = (
+    "BELOW_AVERAGE_10", "BELOW_AVERAGE_20", "BELOW_AVERAGE_35", "AVERAGE", "ABOVE_AVERAGE",
+)  # fmt: skip
 DEVICES = ("android_smartphone", "iphone", "desktop")
 
 # What is sold in a niche, for hook texts and names.

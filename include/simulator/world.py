@@ -15,6 +15,7 @@ import pandas as pd
 from include.simulator.catalogue import Catalogue, build_catalogue
 from include.simulator.config import WorldConfig
 from include.simulator.delivery import Delivery, deliver
+from include.simulator.detail import Detail, tell_detail
 from include.simulator.insights import insight_rows
 
 
@@ -74,6 +75,11 @@ class SimulatedWorld:
         rows = self._rows_by_account.get(account_id, np.empty(0, np.int64))
         dates = self.daily["date"].to_numpy()[rows]
         return np.asarray(rows[(dates >= np.datetime64(since, "s")) & (dates <= np.datetime64(until, "s"))])
+
+    @cached_property
+    def detail(self) -> Detail:
+        """Hours, buyers, watching and rankings of all ad-days, worked out when first asked for."""
+        return tell_detail(self.config, self.catalogue, self.delivery)
 
     @cached_property
     def account_ids(self) -> frozenset[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import doctest
+import uuid
 from collections.abc import Iterator
 from datetime import date, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from sqlalchemy import Engine, text
 
 from include.config import thresholds
 from include.db import ads
-from include.meta_ads import loading as module
 from include.meta_ads.client import MetaClient
 from include.meta_ads.errors import (
     AccountsFailed,
@@ -23,13 +21,18 @@ from include.meta_ads.errors import (
     MetaTokenRefused,
     MetaUnreachable,
 )
-from include.meta_ads.loading import load_window, summarise, window_to_fetch
+from include.meta_ads.loading import load_window
+from include.meta_ads.queries import Query
+from include.meta_ads.rows import nest
 from include.simulator import SimulatedWorld, WorldConfig
 from include.simulator.loading import load_world
 
 CONFIG = WorldConfig(accounts=3, days=28, start=date(2025, 3, 3))
 SINCE, UNTIL = CONFIG.until - timedelta(days=2), CONFIG.until + timedelta(days=1)
-INSIGHTS = "GET /v23.0/{account}/insights"
+SETTINGS = thresholds().ads.model_copy(
+    update={"http_timeout_s": 10, "http_attempts": 3, "http_longest_wait_s": 5, "page_size": 7}
+)
+INSIGHTS = "GET /v26.0/{account}/insights"
 
 
 @pytest.fixture
@@ -45,10 +48,7 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def client(sandbox: Any, pauses: list[float]) -> Iterator[MetaClient]:
-    with MetaClient(
-        sandbox.meta_url, sandbox.api_key,
-        timeout_s=10, attempts=3, longest_wait_s=5, page_size=7, pause=pauses.append,
-    ) as client:  # fmt: skip
+    with MetaClient.of_settings(sandbox.meta_url, sandbox.api_key, SETTINGS, pauses.append) as client:
         yield client
 
 
@@ -57,9 +57,11 @@ def fault(sandbox: Any, kind: str, times: int | None = 1, after: int = 0, **args
     sandbox.client.post("/control/faults", json=order).raise_for_status()
 
 
-def load(db: Engine, client: MetaClient, accounts: list[str] | None = None) -> Any:
+def load(
+    db: Engine, client: MetaClient, accounts: list[str] | None = None, run_key: str | None = None
+) -> Any:
     ids = accounts or [account.account_id for account in ads.accounts(db)]
-    return load_window(db, client, ids, SINCE, UNTIL, Decimal("0.01"))
+    return load_window(db, client, ids, SINCE, UNTIL, SETTINGS, run_key=run_key or uuid.uuid4().hex)
 
 
 def contents(db: Engine) -> list[tuple]:
@@ -99,7 +101,9 @@ def test_the_feed_tells_what_the_simulator_loaded(
 ) -> None:
     account = world.accounts["account_id"][0]
     early = CONFIG.start + timedelta(days=10)
-    told = client.insights(account, CONFIG.start, early)
+    cells = {name: client.insights(Query(account, CONFIG.start, early, name)) for name in SETTINGS.breakdowns}
+    told, strays = nest(client.insights(Query(account, CONFIG.start, early)), cells)
+    assert strays == 0
     assert told == list(world.insights(account, CONFIG.start, early, UNTIL))
     listed = {ad["id"]: ad for ad in client.ads(account) if ad["created_time"] <= f"{UNTIL}T24"}
     assert set(listed) == set(world.ads.query("account_id == @account")["ad_id"])
@@ -166,7 +170,7 @@ def test_a_lasting_fault_ends_after_the_attempts_and_helps_a_later_retry(
 ) -> None:
     fault(sandbox, kind, times=None, **args)
     with pytest.raises(error):
-        client.insights(world.accounts["account_id"][0], SINCE, UNTIL)
+        client.insights(Query(world.accounts["account_id"][0], SINCE, UNTIL))
     assert len(pauses) == 2
 
 
@@ -175,7 +179,7 @@ def test_a_long_retry_after_is_left_to_airflow(
 ) -> None:
     fault(sandbox, "rate_limit", retry_after=3600)
     with pytest.raises(MetaBusy):
-        client.insights(world.accounts["account_id"][0], SINCE, UNTIL)
+        client.insights(Query(world.accounts["account_id"][0], SINCE, UNTIL))
     assert pauses == []
 
 
@@ -193,7 +197,7 @@ def test_an_account_meta_does_not_know_is_a_lasting_failure(
     db: Engine, world: SimulatedWorld, client: MetaClient
 ) -> None:
     with pytest.raises(MetaRequestRefused, match="does not exist"):
-        client.insights("act_999", SINCE, UNTIL)
+        client.insights(Query("act_999", SINCE, UNTIL))
     with pytest.raises(AccountsFailed, match="1 of 2 accounts"):
         load(db, client, ["act_999", "act_1000700000"])
 
@@ -212,62 +216,8 @@ def test_a_refused_token_ends_everything_at_once_and_is_not_repeated(
 
 
 def test_nobody_listening_is_a_passing_failure(pauses: list[float]) -> None:
-    limits = {"timeout_s": 1, "attempts": 2, "longest_wait_s": 1, "page_size": 5}
     with (
-        MetaClient("http://127.0.0.1:1", "key", **limits, pause=pauses.append) as client,
-        pytest.raises(MetaUnreachable, match="ConnectError"),
+        MetaClient.of_settings("http://127.0.0.1:1", "key", SETTINGS, pauses.append) as client,
+        pytest.raises(MetaUnreachable, match="ConnectionError"),
     ):
         list(client.ad_accounts())
-
-
-@pytest.mark.parametrize(
-    ("latest", "since", "missed"),
-    [
-        (None, "2026-05-28", None),
-        (date(2026, 5, 30), "2026-05-28", None),
-        (date(2026, 5, 31), "2026-05-28", None),
-        (date(2026, 6, 9), "2026-05-28", None),
-        (date(2026, 5, 25), "2026-05-23", None),
-        (date(2026, 5, 20), "2026-05-18", None),
-        (date(2026, 5, 17), "2026-05-18", None),
-        (date(2026, 5, 16), "2026-05-18", ("2026-05-17", "2026-05-17")),
-        (date(2026, 4, 30), "2026-05-18", ("2026-05-01", "2026-05-17")),
-    ],
-)
-def test_missed_nights_are_made_up_for_up_to_a_number(
-    latest: date | None, since: str, missed: tuple[str, str] | None
-) -> None:
-    window = window_to_fetch(date(2026, 5, 31), latest, restatement_days=3, catch_up_days=10)
-    expected = {"since": since, "until": "2026-05-31"}
-    if missed:
-        expected |= {"missed_since": missed[0], "missed_until": missed[1]}
-    assert window == expected
-
-
-def test_days_that_stay_missing_are_said() -> None:
-    window = window_to_fetch(date(2026, 5, 31), date(2026, 4, 30), restatement_days=3, catch_up_days=10)
-    counts = {"accounts": 1, "rows": 9, "inserted": 9, "changed": 0, "mismatches": 0, "mismatches_shown": []}
-    told = summarise(window, [counts])
-    assert told["summary"].endswith("still missing: 2026-05-01 to 2026-05-17, run those days by hand")
-
-
-def test_the_example_in_the_documentation_holds() -> None:
-    assert doctest.testmod(module) == doctest.TestResults(failed=0, attempted=1)
-
-
-def test_the_summary_says_what_came_and_what_did_not_add_up() -> None:
-    window = {"since": "2026-05-01", "until": "2026-05-04"}
-    assert summarise(window, [])["summary"] == (
-        "no account is fed by an API: nothing to fetch for 2026-05-01 to 2026-05-04"
-    )
-    counts = {
-        "accounts": 2,
-        "rows": 9,
-        "inserted": 4,
-        "changed": 1,
-        "mismatches": 1,
-        "mismatches_shown": ["X"],
-    }
-    told = summarise(window, [counts, counts | {"mismatches": 0, "mismatches_shown": []}])
-    assert (told["rows"], told["accounts"], told["mismatches"]) == (18, 4, 1)
-    assert told["summary"].endswith("8 new, 2 restated; 1 breakdowns do not add up, the first: X")

@@ -1,16 +1,13 @@
-"""One row of Insights: one purchase type is taken, and sums that do not add up are told."""
+"""Rows of Insights: one purchase type is taken, cells come below their rows, nonsense is refused."""
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from include.meta_ads.errors import InsightUnreadable
-from include.meta_ads.rows import performance_row, purchases, reconcile
-
-CENT = Decimal("0.01")
+from include.meta_ads.rows import nest, performance_row, purchase_type, purchases, purchases_of_type
 
 
 def insight(**changes: Any) -> dict[str, Any]:
@@ -43,32 +40,44 @@ def test_overlapping_purchases_are_picked_and_never_summed() -> None:
     assert purchases(insight(), "actions") == 0
 
 
-def test_a_breakdown_that_adds_up_is_left_alone() -> None:
-    row, mismatches = reconcile("act_1", insight(), CENT)
-    assert (row, mismatches) == (insight(), [])
-
-
-def test_what_a_breakdown_leaves_out_is_kept_as_unallocated_and_told() -> None:
-    cells = insight()["breakdowns"]["impression_device"][:1]
-    row, (mismatch,) = reconcile("act_1", insight(breakdowns={"impression_device": cells}), CENT)
-    assert row["breakdowns"]["impression_device"][-1] == {
-        "impression_device": "unallocated", "impressions": "40", "clicks": "3", "spend": "1.20",
-    }  # fmt: skip
-    assert str(mismatch) == (
-        "act_1 ad 1 on 2026-05-04, by impression_device: "
-        "40 impressions, 3 clicks, 1.20 spend not in the cells"
+def test_number_value_and_cells_are_read_by_the_type_picked_for_the_day() -> None:
+    day = insight(
+        actions=[{"action_type": "purchase", "value": "4"}],
+        action_values=[
+            {"action_type": "omni_purchase", "value": "90.00"},
+            {"action_type": "purchase", "value": "80.00"},
+        ],
     )
+    assert purchase_type(day) == "purchase"
+    # The value goes with the number, though another of that name comes first in the list of names.
+    assert (purchases(day, "actions"), purchases(day, "action_values")) == (4, 80)
+    del day["actions"]
+    assert (purchases(day, "actions"), purchases(day, "action_values")) == (0, 90)
+    cell = {"actions": [{"action_type": "purchase", "value": "2"}]}
+    assert purchases_of_type(cell, "actions", "purchase") == 2
+    assert purchases_of_type(cell, "actions", "omni_purchase") == 0
+    assert purchase_type(insight()) is None
 
 
-def test_a_breakdown_that_exceeds_its_total_is_told_and_not_made_up_for() -> None:
-    row, (mismatch,) = reconcile("act_1", insight(impressions="90"), CENT)
-    assert mismatch.missing_impressions == -10
-    assert len(row["breakdowns"]["impression_device"]) == 2
-
-
-def test_a_cent_within_the_tolerance_is_no_mismatch() -> None:
-    assert reconcile("act_1", insight(spend="3.21"), CENT)[1] == []
-    assert len(reconcile("act_1", insight(spend="3.22"), CENT)[1]) == 1
+def test_cells_come_below_their_rows_once_and_strays_are_counted() -> None:
+    row = insight()
+    del row["breakdowns"]
+    bought = {"action_type": "purchase", "value": "1", "7d_click": "1"}
+    cell = {
+        "ad_id": "1", "date_start": "2026-05-04", "date_stop": "2026-05-04",
+        "age": "25-34", "gender": "unknown",
+        "impressions": "9", "clicks": "1", "spend": "0.10",
+        "actions": [{"action_type": "link_click", "value": "1"}, bought],
+    }  # fmt: skip
+    cells = {"age,gender": [cell, dict(cell), {**cell, "ad_id": "2"}], "impression_device": []}
+    nested, strays = nest([row, dict(row)], cells)
+    assert strays == 1
+    assert [one["ad_id"] for one in nested] == ["1"]
+    kept = ("age", "gender", "impressions", "clicks", "spend")
+    assert nested[0]["breakdowns"] == {
+        "age,gender": [{**{name: cell[name] for name in kept}, "actions": [bought]}],
+        "impression_device": [],
+    }
 
 
 @pytest.mark.parametrize(

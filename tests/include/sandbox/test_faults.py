@@ -96,7 +96,7 @@ def test_a_truncated_stream_breaks_in_the_middle(sandbox: SandboxServer, claude:
 
 def test_a_clean_truncation_looks_whole_to_http(sandbox: SandboxServer) -> None:
     order_fault(sandbox, "meta", "truncate", args={"bytes": 5, "clean": True})
-    response = sandbox.client.get("/meta/v23.0/me/adaccounts")
+    response = sandbox.client.get("/meta/v26.0/me/adaccounts")
     assert response.status_code == 200
     assert len(response.content) == 5
 
@@ -149,9 +149,9 @@ def test_slack_and_meta_fail_in_their_own_words(sandbox: SandboxServer, slack: W
         slack.chat_postMessage(channel="#nightshift-alerts", text="x")
     assert limited.value.response["error"] == "ratelimited"
     assert limited.value.response.headers["retry-after"] == "30"
-    order_fault(sandbox, "meta", "rate_limit", "GET /v23.0/*/insights")
-    assert sandbox.client.get("/meta/v23.0/me/adaccounts").status_code == 200
-    refused = sandbox.client.get("/meta/v23.0/act_1/insights")
+    order_fault(sandbox, "meta", "rate_limit", "GET /v26.0/*/insights")
+    assert sandbox.client.get("/meta/v26.0/me/adaccounts").status_code == 200
+    refused = sandbox.client.get("/meta/v26.0/act_1/insights")
     assert refused.status_code == 429
     assert refused.json()["error"]["code"] == 80000
 

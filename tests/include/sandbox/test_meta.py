@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from include.sandbox.meta import meta_router
+from include.sandbox.state import SandboxState, VirtualClock
 from include.simulator import SimulatedWorld, WorldConfig
 
 KEY = "the-key"
@@ -24,14 +26,19 @@ def world() -> SimulatedWorld:
 
 
 @pytest.fixture(scope="module")
-def feed(world: SimulatedWorld) -> TestClient:
-    return _client(world)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("meta")
 
 
-def _client(world: SimulatedWorld | None) -> TestClient:
-    app = FastAPI()
-    app.include_router(meta_router(lambda: world, KEY))
-    client = TestClient(app, base_url="http://sandbox/meta/v23.0/")
+@pytest.fixture(scope="module")
+def feed(world: SimulatedWorld, folder: Path) -> TestClient:
+    return _client(world, folder)
+
+
+def _client(world: SimulatedWorld | None, folder: Path) -> TestClient:
+    app, state = FastAPI(), SandboxState(folder / "state.sqlite3")
+    app.include_router(meta_router(lambda: world, KEY, state, VirtualClock(state)))
+    client = TestClient(app, base_url="http://sandbox/meta/v26.0/")
     client.headers["authorization"] = f"Bearer {KEY}"
     return client
 
@@ -44,13 +51,15 @@ def ask(since: date, until: date, **changes: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_without_a_world_there_are_no_accounts() -> None:
-    assert _client(None).get("me/adaccounts").json() == {"data": []}
+def test_without_a_world_there_are_no_accounts(folder: Path) -> None:
+    assert _client(None, folder).get("me/adaccounts").json() == {"data": []}
 
 
 @pytest.mark.parametrize("header", [{}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {KEY}"}])
-def test_any_other_token_is_refused_in_metas_words(world: SimulatedWorld, header: dict[str, str]) -> None:
-    client = _client(world)
+def test_any_other_token_is_refused_in_metas_words(
+    world: SimulatedWorld, folder: Path, header: dict[str, str]
+) -> None:
+    client = _client(world, folder)
     del client.headers["authorization"]
     for path in ("me/adaccounts", f"{ACCOUNT}/ads", f"{ACCOUNT}/insights"):
         answer = client.get(path, headers=header)
@@ -130,7 +139,11 @@ def test_the_world_is_lived_on_when_later_days_are_asked_for(feed: TestClient, w
         (ACCOUNT, {"level": "campaign"}, 100),
         (ACCOUNT, {"after": "!"}, 100),
         (ACCOUNT, {"as_of": "soon"}, 100),
-        (ACCOUNT, {"time_range": '{"since":"2025-03-09","until":"2099-03-03"}'}, 3018),
+        (
+            ACCOUNT,
+            {"time_range": '{"since":"2025-03-09","until":"2099-03-03"}', "as_of": "2099-03-03"},
+            3018,
+        ),
     ],
 )
 def test_a_request_meta_would_refuse_is_refused(
