@@ -3,7 +3,8 @@
 What is known before the day begins goes in: the creative's DNA, the weekday, the ad's age, and how the ad and
 its account did on *earlier* days. Nothing of the day itself does. The campaign is no feature: tomorrow's
 campaigns are new, and exports are compared campaign against campaign. Nor is its budget, of which only
-today's value is known: beside a past day it would tell what happened since.
+today's value is known: beside a past day it would tell what happened since. Rows that hold features mined
+from Meta's raw data (`mined_...`, of their own day) get those of an earlier day.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,11 @@ import pandas as pd
 from ml.errors import PermanentModelError
 from ml.features.frame import FeatureFrame
 from ml.features.lags import lagged_sums, shrunk_rate
+from ml.features.mined_definitions import RECIPE
+from ml.features.mined_inputs import PREFIX, lagged_mined
+from ml.features.pipeline_columns import DAILY_FEATURES
+from ml.features.pipeline_columns import PREFIX as DEALS_PREFIX
+from ml.features.pipeline_columns import RECIPE as DEALS_RECIPE
 
 FEATURE_SET = "ads-1"
 
@@ -102,7 +108,11 @@ def build_ad_features(
     dates = _dates(rows)
     known = {**_of_the_ad(rows), **({} if dates is None else _of_the_past(rows, dates))}
     X = pd.DataFrame(
-        {f.name: _FORM[f.kind](known[f.name]) for f in AD_FEATURES if f.name in known}, index=rows.index
+        {
+            **{f.name: _FORM[f.kind](known[f.name]) for f in AD_FEATURES if f.name in known},
+            **{name: values for name, values in known.items() if name.startswith((PREFIX, DEALS_PREFIX))},
+        },
+        index=rows.index,
     )
     wanted = (rows["impressions"] > 0).to_numpy()
     if dates is not None and since is not None:
@@ -111,6 +121,11 @@ def build_ad_features(
     if not constant_too:
         X = X[[name for name in X.columns if X[name].nunique() > 1]]
     rows = rows.loc[wanted]
+    recipes = [
+        recipe
+        for prefix, recipe in ((PREFIX, RECIPE), (DEALS_PREFIX, DEALS_RECIPE))
+        if any(name.startswith(prefix) for name in X.columns)
+    ]
     impressions = rows["impressions"].to_numpy("int64")
     account = rows["account_id"].to_numpy(dtype=object)
     return FeatureFrame(
@@ -123,7 +138,7 @@ def build_ad_features(
         campaigns=_text(rows, "campaign_id"),
         spend=_number(rows["spend"]).to_numpy() if "spend" in rows else np.full(len(rows), np.nan),
         dates=None if dates is None else dates[wanted],
-        feature_set=FEATURE_SET,
+        feature_set="+".join([FEATURE_SET, *recipes]),
     )
 
 
@@ -221,7 +236,10 @@ def _of_the_past(rows: pd.DataFrame, dates: np.ndarray) -> dict[str, pd.Series]:
         seen = _number(rows["frequency"]).fillna(0.0).to_numpy()
         yesterday = lagged_sums(ad, days, seen, 1)
         known["frequency_lag1"] = np.where(yesterday > 0, yesterday, np.nan)
-    return {name: pd.Series(values, index=index) for name, values in known.items()}
+    told = {name: pd.Series(values, index=index) for name, values in known.items()}
+    # Of deals, rows hold what had come of them before the day; see `ml.features.pipeline_daily`.
+    of_deals = {name: _number(rows[name]) for name in DAILY_FEATURES if name in rows}
+    return told | lagged_mined(rows, ad, days) | of_deals
 
 
 def _number(values: pd.Series) -> pd.Series:

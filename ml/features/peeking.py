@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ml.features.frame import FeatureFrame
+from ml.features.mined_inputs import PREFIX
 
 _OUTCOMES = ("clicks", "impressions", "spend", "conversions", "conversion_value", "frequency", "reach")
 
@@ -54,10 +55,11 @@ def _replaced(rows: pd.DataFrame, where: np.ndarray, seed: int) -> pd.DataFrame:
     shown = where & (pd.to_numeric(rows["impressions"], errors="coerce").fillna(0) > 0).to_numpy()
     places = np.flatnonzero(shown)
     dealt = random.permutation(places)
-    for name in _OUTCOMES:
+    # What was mined describes its own day, as outcomes do.
+    for name in (*_OUTCOMES, *(column for column in rows.columns if str(column).startswith(PREFIX))):
         if name in rows:
             values = pd.to_numeric(rows[name], errors="coerce").to_numpy("float64").copy()
-            values[places] = values[dealt] * 2 + (0 if name != "clicks" else 1)
+            values[places] = values[dealt] * 2 + (1 if name == "clicks" or name.startswith(PREFIX) else 0)
             if name == "clicks":
                 most = pd.to_numeric(changed["impressions"], errors="coerce").to_numpy("float64")
                 values = np.minimum(values, np.maximum(most, 1))

@@ -20,8 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from include.config import thresholds
 from include.llm.overview import batches_page, savings_page
 from nightshift.pages import shapes
+from nightshift.pages.creative_effects import picture_pages
 from nightshift.pages.drift import drift_pages
+from nightshift.pages.features import feature_pages
 from nightshift.pages.models import model_pages
+from nightshift.pages.pipeline import pipeline_pages
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -70,6 +73,9 @@ def create_app() -> FastAPI:
 
     app.include_router(model_pages(page, lambda: _engine()))
     app.include_router(drift_pages(page, lambda: _engine()))
+    app.include_router(feature_pages(page, lambda: _engine()))
+    app.include_router(picture_pages(page, lambda: _engine()))
+    app.include_router(pipeline_pages(page, lambda: _engine()))
     return app
 
 
