@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from include.config.section import PositiveFloat, PositiveInt, Section, Share
 
@@ -98,6 +98,8 @@ class CtrThresholds(Section):
     validation_share: Share
     max_training_days: PositiveInt
     seed: int
+    mined_features: tuple[str, ...] = ()
+    pipeline_features: bool = False
     xgboost: XgboostSettings
     lightgbm: LightgbmSettings
     mlp: MlpSettings
@@ -105,3 +107,13 @@ class CtrThresholds(Section):
     niche: NicheSettings
     incremental: IncrementalSettings
     gates: GateSettings
+
+    @field_validator("mined_features")
+    @classmethod
+    def _defined(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        # Imported only where it is needed: whoever merely reads thresholds needs no numpy.
+        if names:
+            from ml.features.mined_inputs import check_names
+
+            return check_names(names)
+        return names

@@ -12,7 +12,8 @@ from ml.registry.aliases import (
 from ml.registry.connect import connect, model_name
 from ml.registry.drift_reports import KeptReport, keep_reference, kept_reference, log_drift_report
 from ml.registry.errors import ModelNameInvalid, RegistryRefused, RegistryUnavailable
-from ml.registry.load import fetch_bundle, load_ctr_model, load_predictor
+from ml.registry.load import fetch_bundle, load_ctr_model, load_pipeline_model, load_predictor
+from ml.registry.pipeline_record import PipelineRecord, record_pipeline_training
 from ml.registry.record import TrainingRecord, record_training, training_key
 from ml.registry.register import find_registered, register
 from ml.registry.versions import (
@@ -30,6 +31,7 @@ __all__ = [
     "PREVIOUS_CHAMPION",
     "KeptReport",
     "ModelNameInvalid",
+    "PipelineRecord",
     "RegisteredVersion",
     "RegistryRefused",
     "RegistryUnavailable",
@@ -45,9 +47,11 @@ __all__ = [
     "keep_reference",
     "kept_reference",
     "load_ctr_model",
+    "load_pipeline_model",
     "load_predictor",
     "log_drift_report",
     "model_name",
+    "record_pipeline_training",
     "record_training",
     "register",
     "registered_models",

@@ -1,8 +1,12 @@
 """The model card: what a version is, in words that need no glossary."""
 
-from collections.abc import Mapping
+from __future__ import annotations
 
-from ml.registry.record import TrainingRecord
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ml.registry.record import TrainingRecord
 
 _MEMBERS = {
     "xgboost": "XGBoost (boosted trees)",

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
 
     from ml.ctr import CtrModel
+    from ml.pipeline_value import PipelineModel
 
 # Where `ml.registry.packaging` puts the model's own files.
 _FILES = "data/ctr_model"
+_PIPELINE_FILES = "data/pipeline_model"
 
 
 def load_predictor(tracking_uri: str, model_uri: str) -> PyFuncModel:
@@ -48,6 +50,19 @@ def load_ctr_model(tracking_uri: str, model_uri: str) -> CtrModel:
 
     with tempfile.TemporaryDirectory() as folder:
         return CtrModel.load(_fetched(tracking_uri, f"{model_uri}/{_FILES}", folder))
+
+
+def load_pipeline_model(tracking_uri: str, model_uri: str) -> PipelineModel:
+    """The pipeline's model itself. Sets MLflow's address for the whole process, as `load_predictor` does.
+
+    Raises:
+        RegistryUnavailable, RegistryRefused: as MLflow answered.
+        PipelineModelInvalid: it was written by another form of this code.
+    """
+    from ml.pipeline_value import PipelineModel
+
+    with tempfile.TemporaryDirectory() as folder:
+        return PipelineModel.load(_fetched(tracking_uri, f"{model_uri}/{_PIPELINE_FILES}", folder))
 
 
 def fetch_bundle(tracking_uri: str, model_uri: str) -> bytes:

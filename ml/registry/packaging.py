@@ -6,6 +6,7 @@ the prediction service and an edge run without any of the libraries.
 
 import platform
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,30 +40,63 @@ def package(
 
     It loads with `mlflow.pyfunc.load_model` in any process: the code of `ml` goes with it.
     """
-    import mlflow.pyfunc
-    from mlflow.models import Model
-
     with tempfile.TemporaryDirectory() as scratch:
         files = Path(scratch) / "ctr_model"
         files.mkdir()
         model.save(files)
         (files / BUNDLE_FOLDER).mkdir()
         (files / BUNDLE_FOLDER / FILE).write_bytes(bundle)
-        mlflow.pyfunc.save_model(
-            path=str(folder),
-            loader_module="ml.registry.ctr_pyfunc",
-            data_path=str(files),
-            code_paths=[str(Path(ml.__file__).parent)],
-            mlflow_model=Model(model_id=model_id, run_id=run_id),
+        save_pyfunc(
+            files,
+            folder,
+            loader="ml.registry.ctr_pyfunc",
             signature=_signature(model),
-            input_example=example[list(model.feature_names)],
-            pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+            example=example[list(model.feature_names)],
+            requirements=_REQUIREMENTS,
+            model_id=model_id,
+            run_id=run_id,
         )
 
 
-def environment() -> dict[str, str]:
+def save_pyfunc(
+    files: Path,
+    folder: Path,
+    *,
+    loader: str,
+    signature: Any,
+    example: pd.DataFrame,
+    requirements: Sequence[str],
+    model_id: str,
+    run_id: str,
+) -> None:
+    """Write an MLflow pyfunc around a model's own `files` into `folder`, which must not exist.
+
+    Args:
+        files: a folder; its name is kept below `data/`.
+        folder: where to.
+        loader: the module whose `_load_pyfunc` reads `files`; the code of `ml` goes with it.
+        signature, example: what goes in and comes out.
+        requirements: libraries, of the versions that are installed here.
+        model_id, run_id: of MLflow.
+    """
+    import mlflow.pyfunc
+    from mlflow.models import Model
+
+    mlflow.pyfunc.save_model(
+        path=str(folder),
+        loader_module=loader,
+        data_path=str(files),
+        code_paths=[str(Path(ml.__file__).parent)],
+        mlflow_model=Model(model_id=model_id, run_id=run_id),
+        signature=signature,
+        input_example=example,
+        pip_requirements=[f"{name}=={version(name)}" for name in requirements],
+    )
+
+
+def environment(requirements: Sequence[str] = _REQUIREMENTS) -> dict[str, str]:
     """Versions of Python and of every library that decides what a training yields."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _REQUIREMENTS}}
+    return {"python": platform.python_version(), **{name: version(name) for name in requirements}}
 
 
 def _signature(model: CtrModel) -> Any:

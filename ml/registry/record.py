@@ -14,8 +14,13 @@ import pandas as pd
 from ml.ctr import CtrModel, CtrTraining
 from ml.ctr.bundle import check_parity, export_bundle
 from ml.features import FeatureFrame
+from ml.registry.card import model_card
+from ml.registry.packaging import environment, package
+from ml.registry.registrable import ModelFamily
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from matplotlib.figure import Figure
 
 
@@ -42,6 +47,15 @@ def training_key(
         **({} if mode == "full" else {"mode": mode, "parent": parent}),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+CTR_FAMILY = ModelFamily(
+    kind="ctr",
+    dag_id="train_ctr_model",
+    description="Click rate of ads; see the card of each version.",
+    data_name="ads performance",
+    data_source="nightshift://ads/performance_metric",
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,32 @@ class TrainingRecord:
     note: str = ""
     slices: tuple[Mapping[str, object], ...] = ()
     trials: tuple[Mapping[str, object], ...] = ()
+
+    @property
+    def family(self) -> ModelFamily:
+        """What all click-rate models have in common."""
+        return CTR_FAMILY
+
+    def card(self) -> str:
+        """The model card, Markdown."""
+        return model_card(self)
+
+    def documents(self) -> dict[str, dict[str, object]]:
+        """What is logged as JSON, by file name."""
+        return {
+            "features.json": {"features": list(self.model.feature_names)},
+            "importances.json": dict(self.importances),
+            "slices.json": {"slices": list(self.slices), "niches": list(self.trials)},
+            "environment.json": dict(environment()),
+        }
+
+    def figures(self) -> dict[str, Figure]:
+        """What is logged as a picture, by file name."""
+        return {"calibration.png": self.plot}
+
+    def write_model(self, folder: Path, model_id: str, run_id: str) -> None:
+        """Write the model as an MLflow pyfunc into `folder`, which must not exist."""
+        package(self.model, self.bundle, self.example, folder, model_id, run_id)
 
 
 def record_training(

@@ -12,11 +12,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml.registry.card import model_card
 from ml.registry.connect import experiment_id
 from ml.registry.errors import registry_errors
-from ml.registry.packaging import environment, package
-from ml.registry.record import TrainingRecord
+from ml.registry.registrable import Registrable
 from ml.registry.versions import (
     CHALLENGER,
     CHAMPION,
@@ -42,7 +40,7 @@ def find_registered(client: MlflowClient, model_name: str, key: str) -> Register
     return version_of_training(client, model_name, key)
 
 
-def register(client: MlflowClient, record: TrainingRecord) -> RegisteredVersion:
+def register(client: MlflowClient, record: Registrable) -> RegisteredVersion:
     """Log `record` and register its model: the first version is champion, later ones challenger.
 
     A later version that does not pass its gates is registered without an alias: it is kept to be looked at.
@@ -58,7 +56,7 @@ def register(client: MlflowClient, record: TrainingRecord) -> RegisteredVersion:
         return found
     experiment = experiment_id(client, record.model_name)
     _delete_leftovers(client, experiment, record.key)
-    _make_registered_model(client, record.model_name)
+    _make_registered_model(client, record)
     with registry_errors(f"log the training of '{record.model_name}'"):
         run_id, model_id = _log(client, experiment, record)
     alias = CHALLENGER if has_versions(client, record.model_name) else CHAMPION
@@ -69,7 +67,7 @@ def register(client: MlflowClient, record: TrainingRecord) -> RegisteredVersion:
             source=f"models:/{model_id}",
             model_id=model_id,
             run_id=run_id,
-            description=model_card(record),
+            description=record.card(),
             tags={
                 **record.facts,
                 _KEY: record.key,
@@ -85,15 +83,15 @@ def register(client: MlflowClient, record: TrainingRecord) -> RegisteredVersion:
     return made
 
 
-def _log(client: MlflowClient, experiment: str, record: TrainingRecord) -> tuple[str, str]:
+def _log(client: MlflowClient, experiment: str, record: Registrable) -> tuple[str, str]:
     """Write everything about the training; returns the run and the logged model."""
     from mlflow.entities import Metric, Param, RunTag
 
-    card = model_card(record)
+    card = record.card()
     tags = {
         **record.facts,
         _KEY: record.key,
-        "mlflow.source.name": "train_ctr_model",
+        "mlflow.source.name": record.family.dag_id,
         "mlflow.source.type": "JOB",
         "mlflow.source.git.commit": record.facts["git_commit"],
         "mlflow.note.content": card,
@@ -111,33 +109,37 @@ def _log(client: MlflowClient, experiment: str, record: TrainingRecord) -> tuple
     )
     client.log_inputs(run_id, datasets=[_dataset(record)])
     client.log_text(run_id, card, "model_card.md")
-    client.log_dict(run_id, {"features": list(record.model.feature_names)}, "features.json")
-    client.log_dict(run_id, dict(record.importances), "importances.json")
-    client.log_dict(run_id, {"slices": list(record.slices), "niches": list(record.trials)}, "slices.json")
-    client.log_dict(run_id, environment(), "environment.json")
-    client.log_figure(run_id, record.plot, "calibration.png")
+    for name, content in record.documents().items():
+        client.log_dict(run_id, content, name)
+    for name, figure in record.figures().items():
+        client.log_figure(run_id, figure, name)
     logged = client.create_logged_model(
-        experiment, name=record.model_name, source_run_id=run_id, tags={_KEY: record.key}, model_type="ctr"
+        experiment,
+        name=record.model_name,
+        source_run_id=run_id,
+        tags={_KEY: record.key},
+        model_type=record.family.kind,
     )
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "model"
-        package(record.model, record.bundle, record.example, files, logged.model_id, run_id)
+        record.write_model(files, logged.model_id, run_id)
         client.log_model_artifacts(logged.model_id, str(files))
     client.finalize_logged_model(logged.model_id, "READY")
     client.set_terminated(run_id, "FINISHED")
     return run_id, logged.model_id
 
 
-def _dataset(record: TrainingRecord) -> Any:
+def _dataset(record: Registrable) -> Any:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     period = f"{record.facts['window_start']} to {record.facts['window_end']}"
     return DatasetInput(
         dataset=Dataset(
-            name=f"ads performance, {record.scope}, {period if record.facts['window_start'] else 'no dates'}",
+            name=f"{record.family.data_name}, {record.scope}, "
+            f"{period if record.facts['window_start'] else 'no dates'}",
             digest=record.facts["data_fingerprint"][:36],
             source_type="nightshift",
-            source="nightshift://ads/performance_metric",
+            source=record.family.data_source,
         ),
         tags=[InputTag("mlflow.data.context", "training")],
     )
@@ -151,14 +153,12 @@ def _delete_leftovers(client: MlflowClient, experiment: str, key: str) -> None:
             client.delete_run(run.info.run_id)
 
 
-def _make_registered_model(client: MlflowClient, name: str) -> None:
+def _make_registered_model(client: MlflowClient, record: Registrable) -> None:
     from mlflow.exceptions import MlflowException
 
-    with registry_errors(f"make registered model '{name}'"):
+    with registry_errors(f"make registered model '{record.model_name}'"):
         try:
-            client.create_registered_model(
-                name, description="Click rate of ads; see the card of each version."
-            )
+            client.create_registered_model(record.model_name, description=record.family.description)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

@@ -9,7 +9,7 @@ MODEL_PARAM = Param(
     type="string",
     pattern=MODEL_PATTERN,
     title="Model",
-    description="The registered model in MLflow, such as ctr, or ctr_<account>.",
+    description="The registered model in MLflow, such as ctr, ctr_<account>, or pipeline_value.",
 )
 
 REASON_PARAM = Param(

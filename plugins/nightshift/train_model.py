@@ -305,12 +305,18 @@ def training_report(trainings: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def read_rows(engine: Engine, scope: str, since: date, until: date) -> DataFrame:
     """A scope's rows up to `until`, from so long before `since` that lags on `since` are complete.
 
+    They hold the mined features that `ctr.mined_features` names, of their own day, and where
+    `ctr.pipeline_features` says so what had come of the ads' deals before it.
+
     Raises:
         NoPerformanceRows: there are none.
     """
+    from include.config import thresholds
     from include.db.ads import read_performance
     from ml.features.ads import LAG_DAYS
     from nightshift.errors import NoPerformanceRows
+    from nightshift.mine_features import with_mined
+    from nightshift.pipeline_source import with_deals
 
     rows = read_performance(engine, scope, since - timedelta(days=LAG_DAYS), until)
     if rows.empty:
@@ -318,7 +324,9 @@ def read_rows(engine: Engine, scope: str, since: date, until: date) -> DataFrame
             f"scope '{scope}' has no performance rows from {since} to {until}: run meta_insights_etl for "
             "these days, import an export, or name another scope"
         )
-    return rows
+    limits = thresholds().ctr
+    rows = with_mined(rows, limits.mined_features, engine=engine, scope=scope)
+    return with_deals(rows, engine=engine) if limits.pipeline_features else rows
 
 
 def ctr_settings(values: CtrThresholds) -> CtrSettings:

@@ -1,0 +1,71 @@
+"""Where the pipeline's model gets its rows and settings from: the database and the thresholds file."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from pandas import DataFrame
+    from sqlalchemy import Engine
+
+    from include.config.pipeline_value import PipelineValueThresholds
+    from ml.features.pipeline_frames import CrmFrames
+    from ml.pipeline_value import PipelineSettings
+
+FAMILY = "pipeline_value"
+SCOPE = "all"
+
+
+def read_frames(engine: Engine) -> CrmFrames:
+    """Everything the CRM and the ads say, as it is stored.
+
+    Raises:
+        CrmInputInvalid: a table holds what cannot be right.
+    """
+    from include.db.pipeline import read_crm
+    from ml.features.pipeline_frames import CrmFrames
+
+    return CrmFrames.checked(**read_crm(engine))
+
+
+def with_deals(rows: DataFrame, *, engine: Engine) -> DataFrame:
+    """Rows of ads and days with what had come of the ads' deals before each day.
+
+    Without deals, or without days, they are left as they are: no column is made up.
+
+    Raises:
+        CrmInputInvalid: a table holds what cannot be right.
+    """
+    import pandas as pd
+
+    from ml.features.pipeline import prepare
+    from ml.features.pipeline_daily import pipeline_daily
+
+    if rows["metric_date"].isna().any():
+        return rows
+    frames = read_frames(engine)
+    if frames.deals.empty:
+        return rows
+    rows = rows.reset_index(drop=True)
+    return pd.concat([rows, pipeline_daily(prepare(frames), rows)], axis=1)
+
+
+def beginning_of(day: date) -> np.datetime64:
+    """The moment a day's run knows everything up to: its first midnight, in UTC."""
+    from ml.features.pipeline_frames import naive
+
+    return naive(day)
+
+
+def pipeline_settings(values: PipelineValueThresholds) -> PipelineSettings:
+    """The model's settings from the thresholds file."""
+    from ml.pipeline_value import HazardSettings, PipelineGates, PipelineSettings
+
+    own = values.model_dump(exclude={"hazard", "gates", "min_cell_deals"})
+    return PipelineSettings(
+        **own,
+        hazard=HazardSettings(**values.hazard.model_dump()),
+        gates=PipelineGates(**values.gates.model_dump()),
+    )
