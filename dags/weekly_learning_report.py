@@ -2,7 +2,8 @@
 
 ## What
 Reads the seven days that end on the day of the run: models trained, each against the version before; drift
-verdicts; what language models cost and batches saved; how the ads did; which hooks and creatives stand out.
+verdicts; what language models cost and batches saved; how the ads did; what the deals brought and will bring;
+which hooks and creatives stand out.
 Posts one message with a chart to connection `slack_reports`, one per scope and last day: running it again
 for the same day posts nothing and returns the earlier message's `slack_ts`. A week in which nothing happened
 is said to be one.
@@ -25,7 +26,14 @@ from typing import Any
 
 from airflow.sdk import dag, task
 
-from nightshift.assets import ADS_PERFORMANCE, CTR_MODEL, DRIFT_REPORT, LLM_CACHE, LLM_RESULTS
+from nightshift.assets import (
+    ADS_PERFORMANCE,
+    CTR_MODEL,
+    DRIFT_REPORT,
+    LLM_CACHE,
+    LLM_RESULTS,
+    PIPELINE_FORECAST,
+)
 from nightshift.policy import house
 from nightshift.run_day import DAY_PARAM, run_day
 from nightshift.scope import SCOPE_PARAM
@@ -37,7 +45,7 @@ from nightshift.scope import SCOPE_PARAM
     params={"day": DAY_PARAM, "scope": SCOPE_PARAM},
 )
 def weekly_learning_report() -> None:
-    @task(inlets=[ADS_PERFORMANCE, LLM_CACHE, LLM_RESULTS, CTR_MODEL, DRIFT_REPORT])
+    @task(inlets=[ADS_PERFORMANCE, LLM_CACHE, LLM_RESULTS, CTR_MODEL, DRIFT_REPORT, PIPELINE_FORECAST])
     def gather(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
         from include.alerts.weekly_facts import gather_week
         from nightshift.connections import nightshift_engine

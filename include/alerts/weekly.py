@@ -19,7 +19,15 @@ from include.alerts.message import (
     link,
     section,
 )
-from include.alerts.weekly_facts import AdTotals, CacheWeek, Hook, ScoredCreative, Training, WeeklyFacts
+from include.alerts.weekly_facts import (
+    AdTotals,
+    CacheWeek,
+    Hook,
+    PipelineWeek,
+    ScoredCreative,
+    Training,
+    WeeklyFacts,
+)
 
 _SEVERITIES = ("critical", "high", "medium", "low", "none", "cannot_tell")
 _WORDS = {"cannot_tell": "cannot tell", "none": "no drift"}
@@ -91,6 +99,8 @@ def _paragraphs(facts: WeeklyFacts, model_url: Callable[[str, int], str | None])
     paragraphs.append(_titled("Language models", asked))
     if facts.ads:
         paragraphs.append(_titled("Ads", [_ads(facts.ads)]))
+    if facts.pipeline:
+        paragraphs.append(_titled("Pipeline", _pipeline(facts.pipeline)))
     if facts.hooks:
         paragraphs.append(_titled("Hooks with the best CTR", [_hook(hook) for hook in facts.hooks]))
     if facts.best:
@@ -195,6 +205,22 @@ def _ads(ads: AdTotals) -> str:
     before = ads.clicks_before / ads.impressions_before
     change = ads.impressions / ads.impressions_before - 1
     return f"{told}; the week before: CTR {before:.2%}, impressions {change:+.0%} since"
+
+
+def _pipeline(week: PipelineWeek) -> list[str]:
+    value = week.won_value + week.expected_value
+    back = f": {value / week.spend:.1f} times the {_usd(week.spend)} spent" if week.spend else ""
+    lines = [
+        f"{_usd(week.won_value)} won and {_usd(week.expected_value)} expected from {week.open_deals:,} open "
+        f"deals{back}"
+    ]
+    if week.best:
+        rate = f"{week.best.shrunk_rate:.0%} of {week.best.deals:,} deals"
+        lines.append(f"won most often after hook {code(week.best.value)}: {rate}")
+    if week.fastest:
+        days = f"half within {week.fastest.median_days:.0f} days"
+        lines.append(f"closed fastest after hook {code(week.fastest.value)}: {days}")
+    return lines
 
 
 def _hook(hook: Hook) -> str:

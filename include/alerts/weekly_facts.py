@@ -118,6 +118,27 @@ class Hook(Fact):
     clicks: int
 
 
+class AdType(Fact):
+    """How deals of ads with one attribute go."""
+
+    kind: str
+    value: str
+    deals: int
+    shrunk_rate: float
+    median_days: float | None
+
+
+class PipelineWeek(Fact):
+    """What the week's newest forecast says of the deals, in dollars; the best and the fastest hook."""
+
+    open_deals: int
+    won_value: float
+    expected_value: float
+    spend: float
+    best: AdType | None
+    fastest: AdType | None
+
+
 class WeeklyFacts(Fact):
     """A week, from `since` to `until` inclusive, of one account or of all."""
 
@@ -133,6 +154,7 @@ class WeeklyFacts(Fact):
     best: tuple[ScoredCreative, ...]
     worst: tuple[ScoredCreative, ...]
     hooks: tuple[Hook, ...]
+    pipeline: PipelineWeek | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -174,6 +196,7 @@ def gather_week(engine: Engine, day: date, scope: str = SCOPE_ALL) -> WeeklyFact
             # Where few were scored, the worst are among the best already told.
             worst=tuple(scored[max(shown, len(scored) - shown) :][::-1]),
             hooks=tuple(Hook(**row) for row in _rows(connection, _HOOKS, values)),
+            pipeline=_pipeline_week(connection, values),
         )
 
 
@@ -181,6 +204,21 @@ def _cache_week(connection: Connection, values: dict[str, Any]) -> CacheWeek | N
     (row,) = _rows(connection, _CACHE, values)
     week = CacheWeek(**row)
     return week if week.lookups else None
+
+
+def _pipeline_week(connection: Connection, values: dict[str, Any]) -> PipelineWeek | None:
+    """Of all accounts, as deals are forecast; None for one account, and where nothing was forecast."""
+    rows = _rows(connection, _PIPELINE, values)
+    if values["scope"] or not rows:
+        return None
+    told = rows[0].pop("ad_types") or []
+    hooks = [AdType(**one) for one in told if one["kind"] == "hook_type" and not one["few"]]
+    timed = [hook for hook in hooks if hook.median_days is not None]
+    return PipelineWeek(
+        **rows[0],
+        best=max(hooks, key=lambda hook: hook.shrunk_rate, default=None),
+        fastest=min(timed, key=lambda hook: hook.median_days or 0.0, default=None),
+    )
 
 
 def _ad_totals(connection: Connection, values: dict[str, Any]) -> AdTotals | None:
@@ -307,4 +345,16 @@ _HOOKS = """
     GROUP BY creative.hook_type
     HAVING sum(metric.clicks) >= :min_clicks
     ORDER BY sum(metric.clicks)::float / sum(metric.impressions) DESC, creative.hook_type LIMIT :shown
+"""
+
+# Campaigns add up to everything, deals without a trace included.
+_PIPELINE = """
+    SELECT sum(forecast.open_deals)::int AS open_deals, sum(forecast.won_value)::float8 AS won_value,
+           sum(forecast.expected_value)::float8 AS expected_value, sum(forecast.spend)::float8 AS spend,
+           report.told -> 'ad_types' AS ad_types
+    FROM ml.pipeline_report AS report
+    JOIN ml.pipeline_forecast AS forecast USING (forecast_day)
+    WHERE forecast.level = 'campaign' AND report.forecast_day = (
+        SELECT max(forecast_day) FROM ml.pipeline_report WHERE forecast_day BETWEEN :since AND :until)
+    GROUP BY report.forecast_day
 """

@@ -137,6 +137,39 @@ def test_the_message_compares_names_the_money_and_links(week: Engine) -> None:
     assert "long ago" not in shown(facts)
 
 
+FORECAST = """
+    INSERT INTO ml.pipeline_report (forecast_day, model_name, model_version, told) VALUES
+        ('2025-11-22', 'pipeline_value', 1, '{"ad_types": [
+            {"kind": "hook_type", "value": "question", "deals": 200, "shrunk_rate": 0.31, "median_days": 20.4,
+             "few": false},
+            {"kind": "hook_type", "value": "story_hook", "deals": 90, "shrunk_rate": 0.22, "median_days": 9.8,
+             "few": false},
+            {"kind": "hook_type", "value": "negative_hook", "deals": 3, "shrunk_rate": 0.9, "median_days": 1,
+             "few": true},
+            {"kind": "format", "value": "image", "deals": 90, "shrunk_rate": 0.8, "median_days": 1,
+             "few": false}]}'),
+        ('2025-11-24', 'pipeline_value', 1, '{}');
+    INSERT INTO ml.pipeline_forecast (forecast_day, level, account_id, campaign_id, deals, open_deals,
+        won_deals, won_value, expected_value, value_low, value_high, crm_value, spend, model_name,
+        model_version) VALUES
+        ('2025-11-22', 'campaign', 'a', 'c', 9, 4, 2, 3000, 900, 0, 0, 0, 1000, 'pipeline_value', 1),
+        ('2025-11-22', 'campaign', '', '', 2, 1, 0, 0, 100, 0, 0, 0, 0, 'pipeline_value', 1),
+        ('2025-11-22', 'ad', 'a', 'c', 9, 4, 2, 3000, 900, 0, 0, 0, 1000, 'pipeline_value', 1),
+        ('2025-11-24', 'campaign', 'a', 'c', 9, 4, 2, 9999, 900, 0, 0, 0, 1000, 'pipeline_value', 1);
+"""
+
+
+def test_the_pipeline_is_told_by_the_weeks_newest_forecast(week: Engine) -> None:
+    assert gather_week(week, SUNDAY).pipeline is None
+    with week.begin() as connection:
+        connection.execute(text(FORECAST.replace(": ", "\\: ")))
+    told = shown(gather_week(week, SUNDAY))
+    assert "$3,000.00 won and $1,000.00 expected from 5 open deals: 4.0 times the $1,000.00 spent" in told
+    assert "won most often after hook `question`: 31% of 200 deals" in told
+    assert "closed fastest after hook `story_hook`: half within 10 days" in told
+    assert gather_week(week, SUNDAY, "a").pipeline is None
+
+
 def test_one_account_is_told_of_alone_and_an_export_without_dates_as_a_whole(week: Engine) -> None:
     export, beta = gather_week(week, SUNDAY, "x"), gather_week(week, SUNDAY, "b")
 
