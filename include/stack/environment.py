@@ -74,6 +74,12 @@ def connections(settings: StackSettings, secrets: dict[str, str]) -> dict[str, s
             "extra": {"poll_seconds": 2},
         },
         "meta_ads_default": {"conn_type": "http", "host": f"{sandbox}/meta", "password": key},
+        "hubspot_default": {
+            "conn_type": "http",
+            "host": f"{sandbox}/hubspot",
+            "password": key,
+            "extra": {"hmac_key": secrets["crm_hmac_key"]},
+        },
         "slack_alerts": slack
         | {"extra": {"base_url": f"{sandbox}/slack/api/", "channel": "#nightshift-alerts"}},
         "slack_reports": slack

@@ -24,6 +24,9 @@ from include.stack.supervision import WATCH, Supervisor, leftovers
 
 Say = Callable[[str], None]
 
+# The pool visual_analysis_gpu runs in. A task that is deferred while its pod runs holds its GPU all the same.
+GPU_POOL = ("pools", "set", "gpu", "1", "GPUs that jobs may hold at once", "--include-deferred")
+
 # States of a program that the supervisor keeps up, and how long one that died may need to be back.
 _KEPT_UP = {"RUNNING", "STARTING", "BACKOFF", "EXITED"}
 _RECOVERY_S = 60.0
@@ -196,27 +199,28 @@ def _start(stack: Stack, say: Say) -> None:
 
 
 def _migrate_airflow(stack: Stack) -> None:
-    """`airflow db migrate`, skipped where this Airflow version has already done it on this database."""
+    """Airflow's tables and pools, skipped where this Airflow version has already made them."""
     done = _migration_mark(stack)
     if done.exists():
         return
     log = stack.settings.logs / "airflow-db-migrate.log"
-    with log.open("ab") as out:
-        result = subprocess.run(
-            [str(SCRIPTS / "airflow"), "db", "migrate"],
-            env={**os.environ, **stack.environment},
-            cwd=REPOSITORY,
-            stdout=out,
-            stderr=out,
-            check=False,
-        )
-    if result.returncode:
-        raise ProgramNotReady(f"Airflow could not prepare its database: see {log}")
+    for arguments in (("db", "migrate"), GPU_POOL):
+        with log.open("ab") as out:
+            result = subprocess.run(
+                [str(SCRIPTS / "airflow"), *arguments],
+                env={**os.environ, **stack.environment},
+                cwd=REPOSITORY,
+                stdout=out,
+                stderr=out,
+                check=False,
+            )
+        if result.returncode:
+            raise ProgramNotReady(f"Airflow could not prepare its database: see {log}")
     done.touch()
 
 
 def _migration_mark(stack: Stack) -> Path:
-    return stack.settings.run / f"airflow-{version('apache-airflow')}.migrated"
+    return stack.settings.run / f"airflow-{version('apache-airflow')}-with-pools.migrated"
 
 
 def _wait_for(supervisor: Supervisor, program: Program, settings: StackSettings) -> None:

@@ -28,16 +28,22 @@ from include.stack.settings import REPOSITORY
 
 DAGS = (
     "meta_insights_etl",
+    "hubspot_etl",
+    "mine_ad_features",
     "nightly_batch_api",
+    "visual_analysis_gpu",
     "warm_caches",
     "train_ctr_model",
+    "train_pipeline_value",
+    "forecast_pipeline",
     "drift_report",
     "evaluate_experiment",
+    "creative_effects",
     "weekly_learning_report",
     "housekeeping",
 )
-# Started by the batches' results as soon as it is unpaused; here it is to work on the night's own day.
-_UNPAUSED_LATE = {"warm_caches"}
+# Started by others' assets as soon as they are unpaused; here they are to work on the night's own day.
+_UNPAUSED_LATE = {"mine_ad_features", "warm_caches", "forecast_pipeline", "creative_effects"}
 RETRAIN = "train_ctr_model (retrain)"
 
 

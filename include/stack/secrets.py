@@ -25,6 +25,7 @@ SECRETS = {
     "api_key": "NIGHTSHIFT_API_KEY",
     "mlflow_webhook_secret": "NIGHTSHIFT_MLFLOW_WEBHOOK_SECRET",
     "mlflow_webhook_fernet_key": "NIGHTSHIFT_MLFLOW_WEBHOOK_FERNET_KEY",
+    "crm_hmac_key": "NIGHTSHIFT_CRM_HMAC_KEY",
 }
 
 

@@ -1,0 +1,127 @@
+"""The catalogue of videos: which creatives have which, and which of these nobody has looked at yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+_WITHOUT_VIDEO = """
+SELECT creative.account_id, creative.creative_id
+FROM ads.creative JOIN ads.account USING (account_id)
+WHERE creative.format LIKE '%video%' AND account.source = ANY(:sources) AND NOT EXISTS (
+    SELECT FROM visual.creative_video AS listed
+    WHERE (listed.account_id, listed.creative_id) = (creative.account_id, creative.creative_id)
+)
+ORDER BY 1, 2
+"""
+
+_TO_BE_DRAWN = """
+SELECT creative.account_id, creative.creative_id, creative.format, creative.duration_s, creative.dna
+FROM ads.creative JOIN ads.account USING (account_id)
+WHERE creative.format LIKE '%video%' AND account.source = 'sandbox'
+ORDER BY md5(creative.account_id || ' ' || creative.creative_id)
+LIMIT :most
+"""
+
+_LIST = """
+INSERT INTO visual.creative_video (account_id, creative_id, uri)
+SELECT row->>'account_id', row->>'creative_id', row->>'uri'
+FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS row
+ON CONFLICT DO NOTHING
+"""
+
+# New is what has not been looked at, and what has, but never this way. Of a copy, the original counts.
+_NEW = """
+FROM visual.creative_video AS listed
+LEFT JOIN visual.video AS video USING (content_hash)
+WHERE (CAST(:account AS text) IS NULL OR listed.account_id = :account)
+  AND (listed.state = 'pending' OR (listed.state = 'done' AND NOT EXISTS (
+    SELECT FROM visual.analysis AS seen
+    WHERE seen.content_hash IN (video.content_hash, video.duplicate_of) AND seen.sampling = :sampling
+  )))
+"""
+
+
+@dataclass(frozen=True)
+class DrawnCreative:
+    """What a clip of a simulated creative is drawn from."""
+
+    account_id: str
+    creative_id: str
+    format: str
+    duration_s: float
+    dna: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ListedVideo:
+    """A video of the catalogue."""
+
+    account_id: str
+    creative_id: str
+    uri: str
+    content_hash: str | None
+    bytes: int | None
+
+
+def creatives_without_video(engine: Engine, sources: Iterable[str]) -> list[tuple[str, str]]:
+    """Account and creative of all that move and have no video in the catalogue.
+
+    Args:
+        sources: who feeds the accounts: `meta`, `export`, `sandbox`.
+    """
+    with engine.connect() as connection:
+        rows = connection.execute(text(_WITHOUT_VIDEO), {"sources": list(sources)})
+        return [(row.account_id, row.creative_id) for row in rows]
+
+
+def creatives_to_draw(engine: Engine, most: int) -> list[DrawnCreative]:
+    """Some creatives of the simulated world, always the same ones."""
+    with engine.connect() as connection:
+        return [
+            DrawnCreative(
+                row.account_id, row.creative_id, row.format, float(row.duration_s or 0), row.dna or {}
+            )
+            for row in connection.execute(text(_TO_BE_DRAWN), {"most": most})
+        ]
+
+
+def list_videos(engine: Engine, videos: Iterable[tuple[str, str, str]]) -> int:
+    """Put videos into the catalogue: account, creative, URI. Those that are there are left as they are.
+
+    Returns:
+        how many are new.
+    """
+    rows = [{"account_id": a, "creative_id": c, "uri": uri} for a, c, uri in videos]
+    with engine.begin() as connection:
+        return int(connection.execute(text(_LIST), {"rows": json.dumps(rows)}).rowcount)
+
+
+def new_videos(engine: Engine, *, sampling: str, account: str | None, most: int) -> list[ListedVideo]:
+    """Videos nobody has looked at this way, those that wait longest first.
+
+    Args:
+        account: of this account alone; None for all.
+    """
+    query = text(
+        "SELECT listed.account_id, listed.creative_id, listed.uri, listed.content_hash, listed.bytes"
+        f"{_NEW} ORDER BY listed.added_at, listed.account_id, listed.creative_id, listed.uri LIMIT :most"
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(query, {"sampling": sampling, "account": account, "most": most})
+        return [
+            ListedVideo(row.account_id, row.creative_id, row.uri, row.content_hash, row.bytes) for row in rows
+        ]
+
+
+def count_new(engine: Engine, *, sampling: str, account: str | None) -> int:
+    """How many videos wait to be looked at this way."""
+    with engine.connect() as connection:
+        counted = connection.execute(
+            text(f"SELECT count(*) {_NEW}"), {"sampling": sampling, "account": account}
+        )
+        return int(counted.scalar_one())
