@@ -50,7 +50,7 @@ status: $(READY) ## what runs and how it is
 
 test: $(READY) ## lint, types, import contracts and all tests
 	@began=$$(date +%s); $(MAKE) --no-print-directory lint && \
-	$(PYTHON) -m pytest $(ARGS) && \
+	$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS) && \
 	echo "make test took $$(( $$(date +%s) - began )) s"
 
 lint: $(READY) ## ruff, mypy, import-linter
@@ -66,9 +66,10 @@ bench: $(READY) ## every benchmark; each writes var/bench/NAME.json
 bench-%: $(READY) ## one benchmark, e.g. make bench-dags
 	@$(PYTHON) -m tests.benchmarks.bench_$*
 
-docs: $(READY) ## write docs/DAGs.md from the DAGs, and the table of docs/drift.md from the thresholds
+docs: $(READY) ## write docs/DAGs.md from the DAGs, and the tables of docs/drift.md and docs/features.md
 	@$(PYTHON) -m nightshift.dag_catalog
 	@$(PYTHON) -m nightshift.drift_table
+	@$(PYTHON) -m nightshift.feature_table
 
 lock: $(READY) ## compile requirements*.in into requirements*.txt; pins stay where they can, UPGRADE=1 renews them
 	@for name in requirements requirements-dev; do \

@@ -1,5 +1,6 @@
 """What Nightshift shows inside Airflow's own pages: costs, cache and batches of language-model work, models
-and their promotions, drift, and the way to MLflow and, on a laptop, to the Slack inbox.
+and their promotions, drift, mined features, what in pictures sells, and the way to MLflow and, on a laptop,
+to the Slack inbox.
 
 Airflow executes every file of this folder under its bare name; `.airflowignore` keeps the package
 `nightshift` out of that, so this file is the only one it finds.
@@ -39,6 +40,32 @@ DRIFT = {
 }
 
 
+FEATURES = {
+    "name": "Features",
+    "href": f"{PREFIX}/features",
+    "destination": "nav",
+    "category": "browse",
+    "url_route": "features",
+}
+
+
+PICTURES = {
+    "name": "Pictures",
+    "href": f"{PREFIX}/pictures",
+    "destination": "nav",
+    "category": "browse",
+    "url_route": "pictures",
+}
+
+PIPELINE = {
+    "name": "Pipeline",
+    "href": f"{PREFIX}/pipeline",
+    "destination": "nav",
+    "category": "browse",
+    "url_route": "pipeline",
+}
+
+
 def _links() -> list[dict[str, str]]:
     """Entries of the navigation bar that open other pages, for the services that are set up."""
     links = []
@@ -67,5 +94,5 @@ class NightshiftPlugin(AirflowPlugin):
         },
         {"app": LazyApp("nightshift.pages.app:create_app"), "url_prefix": PREFIX, "name": "Nightshift pages"},
     ]
-    external_views = [SAVINGS, MODELS, DRIFT, *_links()]  # noqa: RUF012
+    external_views = [SAVINGS, MODELS, DRIFT, FEATURES, PICTURES, PIPELINE, *_links()]  # noqa: RUF012
     operator_extra_links = [NightBatchesLink()]  # noqa: RUF012

@@ -1,29 +1,19 @@
 """The typed form of `thresholds.yaml`, a class per section. Unknown names are refused."""
 
-from decimal import Decimal
-
+from include.config.ads import AdsThresholds
+from include.config.creative_effects import CreativeEffectThresholds
+from include.config.crm import CrmThresholds
 from include.config.ctr import CtrThresholds
 from include.config.drift import DriftThresholds
 from include.config.llm import LlmThresholds, Price
+from include.config.mined import MinedThresholds
+from include.config.pipeline_value import PipelineValueThresholds
 from include.config.predictions import ExperimentThresholds, PredictionThresholds
 from include.config.promotion import PromotionThresholds
 from include.config.section import PositiveFloat, PositiveInt, Section
 from include.config.serving import ServingThresholds
-
-
-class AdsThresholds(Section):
-    """Meta insights."""
-
-    restatement_days: PositiveInt
-    catch_up_days: PositiveInt
-    breakdown_tolerance_usd: Decimal
-    accounts_per_task: PositiveInt
-    page_size: PositiveInt
-    http_timeout_s: PositiveFloat
-    http_attempts: PositiveInt
-    http_longest_wait_s: PositiveFloat
-    import_problems_shown: PositiveInt
-    import_max_megabytes: PositiveInt
+from include.config.visual import VisualThresholds
+from include.config.visual_night import VisualNightThresholds
 
 
 class AlertThresholds(Section):
@@ -57,14 +47,20 @@ class Thresholds(Section):
     """Everything in `thresholds.yaml`."""
 
     ads: AdsThresholds
+    crm: CrmThresholds
     llm: LlmThresholds
     serving: ServingThresholds
     prices: tuple[Price, ...]
     ctr: CtrThresholds
     drift: DriftThresholds
+    mined: MinedThresholds
+    creative_effects: CreativeEffectThresholds
+    pipeline_value: PipelineValueThresholds
     promotion: PromotionThresholds
     predictions: PredictionThresholds
     experiments: ExperimentThresholds
     alerts: AlertThresholds
     nightly: NightlyThresholds
+    visual: VisualThresholds
+    visual_night: VisualNightThresholds
     simulator: SimulatorDefaults

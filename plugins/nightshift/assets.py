@@ -8,6 +8,15 @@ from airflow.sdk import Asset
 # Emitted by meta_insights_etl; read by nightly_batch_api, warm_caches, train_ctr_model and drift_report.
 ADS_PERFORMANCE = Asset("nightshift://ads/performance_metric", group="ads")
 
+# Emitted by hubspot_etl; read by what learns from deals.
+CRM_DEALS = Asset("nightshift://crm/deals", group="crm")
+
+# Emitted by mine_ad_features: features mined from raw_data, of every ad and day; read by train_ctr_model.
+MINED_FEATURES = Asset("nightshift://ads/mined_features", group="ads")
+
+# Emitted by visual_analysis_gpu; starts creative_effects.
+VISUAL_SCENES = Asset("nightshift://visual/scenes", group="visual")
+
 # Emitted by nightly_batch_api; starts warm_caches, and is read by weekly_learning_report.
 LLM_RESULTS = Asset("nightshift://llm/results", group="llm")
 
@@ -17,6 +26,12 @@ LLM_CACHE = Asset("nightshift://llm/cache", group="llm")
 # Emitted by train_ctr_model for every version it registers; starts evaluate_experiment, and is read by
 # drift_report, warm_caches and weekly_learning_report.
 CTR_MODEL = Asset("nightshift://models/ctr", group="models")
+
+# Emitted by train_pipeline_value; starts forecast_pipeline.
+PIPELINE_MODEL = Asset("nightshift://models/pipeline_value", group="models")
+
+# Emitted by forecast_pipeline: what open deals will bring, per campaign and ad; shown under Browse > Pipeline.
+PIPELINE_FORECAST = Asset("nightshift://models/pipeline_forecast", group="models")
 
 # Emitted by drift_report every day; read by weekly_learning_report.
 DRIFT_REPORT = Asset("nightshift://models/drift_report", group="models")

@@ -18,9 +18,11 @@ OWNER = "nightshift"
 # The vocabulary of tags; a test refuses any other.
 TAGS = {
     "ads": "performance data of the ad platforms",
+    "crm": "deals, and whom they are with",
     "llm": "language-model work and its cost",
     "models": "training, registry, drift",
     "reports": "messages for people",
+    "visual": "what is in the videos",
     "nightly": "runs every night",
     "weekly": "runs every week",
 }

@@ -5,9 +5,13 @@ from __future__ import annotations
 RETRAIN_WANTED = "nightshift://models/ctr/retrain_wanted"
 RESULTS = "nightshift://llm/results"
 PROMOTION_WANTED = "nightshift://models/promotion_wanted"
+ADS_PERFORMANCE = "nightshift://ads/performance_metric"
 ALIAS_MOVED = "nightshift://models/alias_moved"
 CHAMPION_MOVED = "nightshift://models/champion_moved"
 CTR_MODEL = "nightshift://models/ctr"
+CRM_DEALS = "nightshift://crm/deals"
+PIPELINE_MODEL = "nightshift://models/pipeline_value"
+VISUAL_SCENES = "nightshift://visual/scenes"
 
 # How a question about a promotion can end.
 ENDS = {"promote", "reject", "time_out"}
@@ -17,10 +21,16 @@ NOT_OF_THE_NIGHT = {"promote_model", "roll_back_model", "watch_registry"}
 
 SCHEDULES = {
     "meta_insights_etl": "every day at 01:00 UTC",
+    "hubspot_etl": "every day at 01:15 UTC",
+    "mine_ad_features": f"on `{ADS_PERFORMANCE}`",
     "nightly_batch_api": "every day at 02:00 UTC",
+    "visual_analysis_gpu": "every day at 03:00 UTC",
     "train_ctr_model": f"Sundays at 04:00 UTC, and on `{RETRAIN_WANTED}`",
+    "train_pipeline_value": "Sundays at 04:30 UTC",
+    "forecast_pipeline": f"on `{CRM_DEALS}`, `{PIPELINE_MODEL}`",
     "drift_report": "every day at 05:00 UTC",
     "weekly_learning_report": "Sundays at 09:00 UTC",
+    "creative_effects": f"Sundays at 07:30 UTC, and on `{VISUAL_SCENES}`",
     "warm_caches": f"every day at 05:30 UTC, and on `{RESULTS}`, `{CHAMPION_MOVED}`",
     "evaluate_experiment": f"every day at 06:00 UTC, and on `{CTR_MODEL}`",
     "housekeeping": "every day at 06:30 UTC",
@@ -30,10 +40,25 @@ SCHEDULES = {
 }
 
 TOPOLOGY = {
+    "hubspot_etl": {
+        "read_directory": {"read_deals", "report"},
+        "read_deals": {"read_archived_deals", "report"},
+        "read_archived_deals": {"read_contacts", "report"},
+        "read_contacts": {"read_companies", "report"},
+        "read_companies": {"check", "report"},
+        "check": {"report"},
+        "report": set(),
+    },
     "meta_insights_etl": {
-        "choose_window": {"load_accounts", "report"},
+        "choose_windows": {"load_accounts", "report"},
         "list_accounts": {"load_accounts"},
         "load_accounts": {"report"},
+        "report": set(),
+    },
+    "mine_ad_features": {
+        "choose_accounts": {"mine"},
+        "mine": {"judge", "report"},
+        "judge": {"report"},
         "report": set(),
     },
     "nightly_batch_api": {
@@ -44,10 +69,24 @@ TOPOLOGY = {
         "collect_results": {"report"},
         "report": set(),
     },
+    "visual_analysis_gpu": {
+        "find_videos": {"analyse", "collect"},
+        "analyse": {"collect", "report"},
+        "collect": {"report"},
+        "report": set(),
+    },
     "train_ctr_model": {
         "choose_window": {"train_and_register"},
         "train_and_register": {"report", "tell"},
         "tell": {"report"},
+        "report": set(),
+    },
+    "train_pipeline_value": {
+        "train_and_register": {"report"},
+        "report": set(),
+    },
+    "forecast_pipeline": {
+        "forecast": {"report"},
         "report": set(),
     },
     "drift_report": {
@@ -108,6 +147,10 @@ TOPOLOGY = {
         "keep_webhook": {"report"},
         "report": set(),
     },
+    "creative_effects": {
+        "estimate": {"report"},
+        "report": set(),
+    },
     "weekly_learning_report": {
         "gather": {"post", "report"},
         "post": {"report"},
@@ -116,11 +159,17 @@ TOPOLOGY = {
 }
 
 PARAMS = {
-    "meta_insights_etl": {"day"},
+    "hubspot_etl": {"day", "mode", "since"},
+    "meta_insights_etl": {"day", "since"},
+    "mine_ad_features": {"day", "judge"},
     "nightly_batch_api": {"day", "limit"},
+    "visual_analysis_gpu": {"day", "sampling", "account", "limit"},
     "train_ctr_model": {"day", "scope", "reason", "mode"},
+    "train_pipeline_value": {"day", "reason"},
+    "forecast_pipeline": {"day"},
     "drift_report": {"day", "scope"},
     "weekly_learning_report": {"day", "scope"},
+    "creative_effects": {"day", "scope"},
     "warm_caches": {"day"},
     "evaluate_experiment": {"day"},
     "housekeeping": {"day", "dry_run"},
