@@ -64,7 +64,7 @@ bench: $(READY) ## every benchmark; each writes var/bench/NAME.json
 		name=$${file##*/bench_}; $(MAKE) --no-print-directory bench-$${name%.py}; done
 
 bench-%: $(READY) ## one benchmark, e.g. make bench-dags
-	@$(PYTHON) -m tests.benchmarks.bench_$*
+	@$(PYTHON) -m tests.benchmarks.bench_$(subst -,_,$*)
 
 docs: $(READY) ## write docs/DAGs.md from the DAGs, and the tables of docs/drift.md and docs/features.md
 	@$(PYTHON) -m nightshift.dag_catalog

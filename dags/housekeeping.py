@@ -2,7 +2,8 @@
 
 ## What
 Answers, failed requests, batches, damaged lines and night reports older than `llm.keep` says are removed;
-what they cost stays on the bill much longer. The log of predictions is kept for `predictions.keep_days`.
+what they cost stays on the bill much longer. The log of predictions is kept for `predictions.keep_days`, the
+records of what loads of Meta's Insights did for `ads.keep_load_days` (the loaded rows stay).
 In the cache, answers whose time is over go, then those that save least for their size where a limit is
 exceeded; old lookups become daily sums. Then every namespace that saw enough learns anew when another
 question's answer will do (its promise about wrong answers is in `docs/llm_cache.md`), and one that was shut
@@ -72,10 +73,27 @@ def housekeeping() -> None:
         )
 
     @task
-    def report(done: dict[str, Any], predictions: int) -> dict[str, Any]:
-        return {**done, "predictions": predictions}
+    def trim_loads(params: dict[str, Any], dag_run: Any) -> int:
+        from datetime import UTC, datetime, time, timedelta
 
-    report(keep_house(), trim_predictions())
+        from include.config import thresholds
+        from include.db.insight_loads import delete_loads
+        from nightshift.connections import nightshift_engine
+
+        day = run_day(params, dag_run) - timedelta(days=thresholds().ads.keep_load_days)
+        before = datetime.combine(day, time(), UTC)
+        return delete_loads(
+            nightshift_engine(),
+            before,
+            page=thresholds().llm.keep.page_rows,
+            dry_run=params["dry_run"],
+        )
+
+    @task
+    def report(done: dict[str, Any], predictions: int, loads: int) -> dict[str, Any]:
+        return {**done, "predictions": predictions, "loads": loads}
+
+    report(keep_house(), trim_predictions(), trim_loads())
 
 
 housekeeping()

@@ -3,13 +3,14 @@
 ## What
 `find_videos` lists the videos of creatives that have none in the catalogue (`visual.creative_video`;
 `visual_night.uri_template` says where files are, the demo draws a few), takes those nobody has looked
-at, and shares them out by bytes. `analyse` is mapped over the shards: each is a pod of
-`KubernetesPodOperator` with one GPU, deferred while it runs, at most as many at once as pool `gpu` has
-slots. Without connection `kubernetes_gpu` the same job runs as a process of the worker. Jobs write a
-file per video as they go, so a pod that is evicted, preempted or killed costs one batch: the next
-attempt goes on from there, on another node. `collect` loads the files into PostgreSQL, also those of
-shards that did not come to their end; loading again changes nothing. A video that cannot be analysed is
-`failed` with the reason, and holds up nobody. Numbers of the GPU go to Airflow's metrics as `visual.*`.
+at and failed ones whose file changed, and shares them out by bytes. `analyse` is mapped over the shards:
+each is a pod of `KubernetesPodOperator` with one GPU, deferred while it runs, at most as many at once as
+pool `gpu` has slots. Without connection `kubernetes_gpu` the same job runs as a process of the worker.
+Jobs write a file per video as they go, so a pod that is evicted, preempted or killed costs one batch: the
+next attempt goes on from there, on another node. `collect` loads the files into PostgreSQL, also those of
+shards that did not come to their end; loading again changes nothing. `publish` tells whoever learns from
+videos, where there are new ones. A video that cannot be analysed is `failed` with the reason, and holds up
+nobody. Numbers of the GPU go to Airflow's metrics as `visual.*`.
 docs/visual_pods.md tells how to set up node pool, image and connection.
 
 ## When it fails
@@ -67,6 +68,14 @@ from nightshift.run_day import DAY_PARAM, run_day
             title="Most videos",
             description="What this run may take on; empty: visual_night.videos_per_night.",
         ),
+        "again": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, "failed", "all"],
+            title="Again",
+            description="failed: also videos that failed. all: every video, as after a new model; what is "
+            "known by it costs nothing. Empty: failed ones whose file changed.",
+        ),
     },
 )
 def visual_analysis_gpu() -> None:
@@ -82,21 +91,32 @@ def visual_analysis_gpu() -> None:
             sampling=params["sampling"],
             account=params["account"],
             most=params["limit"],
+            again=params["again"],
         )
 
     # Also after a job that failed for good: what it had done by then is done.
-    @task(outlets=[VISUAL_SCENES], trigger_rule="all_done")
-    def collect(shards: Any, params: dict[str, Any], dag_run: Any, outlet_events: Any) -> dict[str, Any]:
+    @task(trigger_rule="all_done")
+    def collect(shards: Any) -> dict[str, Any]:
         from nightshift.analyse_videos import collect, send_metrics
         from nightshift.connections import nightshift_engine
 
         collected = collect(shards or [], engine=nightshift_engine())
         send_metrics(collected)
+        return collected
+
+    @task.short_circuit(ignore_downstream_trigger_rules=False)
+    def is_any_new(collected: dict[str, Any]) -> bool:
+        from nightshift.analyse_videos import is_any_new
+
+        return is_any_new(collected)
+
+    # Without new videos nobody has anything to learn: an event would start creative_effects every night.
+    @task(outlets=[VISUAL_SCENES])
+    def publish(collected: dict[str, Any], params: dict[str, Any], dag_run: Any, outlet_events: Any) -> None:
         outlet_events[VISUAL_SCENES].extra = {
             "day": run_day(params, dag_run).isoformat(),
             "videos": collected["done"],
         }
-        return collected
 
     @task(trigger_rule="none_failed")
     def report(collected: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +136,10 @@ def visual_analysis_gpu() -> None:
         execution_timeout=timedelta(hours=6),
     ).expand(shard=shards)
     collected = collect(shards)
-    analysed >> collected >> report(collected) << analysed
+    analysed >> collected
+    published = publish(collected)
+    is_any_new(collected) >> published
+    [analysed, published] >> report(collected)
 
 
 visual_analysis_gpu()

@@ -49,6 +49,7 @@ class AdsThresholds(Section):
     http_longest_wait_s: PositiveFloat
     reports: ReportThresholds
     usage: UsageThresholds
+    keep_load_days: PositiveInt
     import_problems_shown: PositiveInt
     import_max_megabytes: PositiveInt
 

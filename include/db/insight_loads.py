@@ -3,6 +3,7 @@
     (none) --account stored--> open --its task succeeded--> closed --the window is loaded again--> open
 
 A row is written in the transaction that stores the account's rows, so it is there exactly when they are.
+Every night has a window of its own and leaves a row per account; `housekeeping` removes the old ones.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
 from include.db.ads import Merged
+from include.db.pages import in_pages
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,24 @@ def close_loads(engine: Engine, run_key: str, since: date, until: date, account_
     values = {"run_key": run_key, "since": since, "until": until, "account_ids": list(account_ids)}
     with engine.begin() as connection:
         connection.execute(query, values)
+
+
+def delete_loads(engine: Engine, before: datetime, *, page: int, dry_run: bool = False) -> int:
+    """Remove records of loads older than `before`, a page at a time; what was loaded stays.
+
+    Returns:
+        How many were, or with `dry_run` would be, removed.
+    """
+    remove = text("""
+        DELETE FROM ads.insight_load WHERE (account_id, since, until) IN (
+            SELECT account_id, since, until FROM ads.insight_load WHERE loaded_at < :before LIMIT :page
+        )
+    """)
+
+    def one_page(connection: Connection) -> int:
+        return connection.execute(remove, {"before": before, "page": page}).rowcount
+
+    return in_pages(engine, one_page, dry_run=dry_run)
 
 
 def unallocated_shares(engine: Engine, run_key: str) -> dict[str, Decimal]:

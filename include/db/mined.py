@@ -97,7 +97,7 @@ def read_raw(
         since: first ad-day.
         cells_since: first day whose breakdowns are read.
         breakdowns: their names; a cell carries the position of its own.
-        purchase_types: the first of these that is there counts.
+        purchase_types: the first of these that an ad's day has counts, for its cells too.
 
     Raises:
         RawDataUnreadable: a figure is no number.
@@ -203,6 +203,30 @@ def read_mined(engine: Engine, names: Sequence[str], scope: str, since: date, un
     columns["metric_date"] = pd.to_datetime(frame["metric_date"].to_numpy()).astype("datetime64[s]")
     columns |= {name: frame[name].to_numpy() for name in names}
     return pd.DataFrame(columns)
+
+
+def newest_mined(
+    engine: Engine, names: Sequence[str], since: date, until: date
+) -> dict[tuple[str, str], dict[str, float | None]]:
+    """By account and ad, the features of its newest mined day between `since` and `until`, None if unknown.
+
+    Args:
+        names: which features; names of `MINED_NAMES` only.
+    """
+    query = sql.SQL("""
+        SELECT DISTINCT ON (account_id, ad_id) account_id, ad_id, {names} FROM ads.mined_feature
+        WHERE metric_date BETWEEN {since} AND {until}
+        ORDER BY account_id, ad_id, metric_date DESC
+    """).format(
+        names=sql.SQL(", ").join(map(sql.Identifier, names)),
+        since=sql.Literal(since),
+        until=sql.Literal(until),
+    )
+    with engine.connect() as connection:
+        return {
+            (account_id, ad_id): dict(zip(names, values, strict=True))
+            for account_id, ad_id, *values in _driver(connection).execute(query)
+        }
 
 
 def coverage(engine: Engine, until: date, days: int) -> tuple[int, dict[str, float]]:
@@ -314,20 +338,36 @@ _AD_DAYS = """
     ORDER BY d.number
 """
 
+# By one action type the purchases of an ad's day and of its cells are told: `include.meta_ads.rows` has the
+# rule. It is picked once an ad-day, which OFFSET 0 sees to, and not once a cell.
 _CELLS = """
     SELECT d.number, b.place - 1, concat_ws(',', {labels}),
            COALESCE(cell.impressions, 0), COALESCE(cell.clicks, 0), COALESCE(cell.spend, 0), bought.value
-    FROM ({ad_day}) d
-    CROSS JOIN LATERAL jsonb_to_record(d.raw_data) AS r(breakdowns jsonb)
+    FROM (
+        SELECT d.number, r.breakdowns, picked.action_type
+        FROM ({ad_day}) d
+        CROSS JOIN LATERAL jsonb_to_record(d.raw_data)
+            AS r(breakdowns jsonb, actions jsonb, action_values jsonb)
+        LEFT JOIN LATERAL (
+            SELECT told.action_type
+            FROM (VALUES (1, r.actions), (2, r.action_values)) AS field(place, entries)
+            CROSS JOIN LATERAL jsonb_to_recordset(
+                CASE jsonb_typeof(field.entries) WHEN 'array' THEN field.entries ELSE '[]' END
+            ) AS told(action_type text)
+            WHERE told.action_type = ANY({types})
+            ORDER BY field.place, array_position({types}::text[], told.action_type) LIMIT 1
+        ) picked ON true
+        WHERE d.metric_date >= {cells_since}
+        OFFSET 0
+    ) d
     CROSS JOIN LATERAL unnest({breakdowns}::text[]) WITH ORDINALITY AS b(name, place)
     CROSS JOIN LATERAL jsonb_to_recordset(
-        CASE jsonb_typeof(r.breakdowns -> b.name) WHEN 'array' THEN r.breakdowns -> b.name ELSE '[]' END
+        CASE jsonb_typeof(d.breakdowns -> b.name) WHEN 'array' THEN d.breakdowns -> b.name ELSE '[]' END
     ) AS cell({label_columns}, impressions float8, clicks float8, spend float8, actions jsonb)
     LEFT JOIN LATERAL (
         SELECT act.value FROM jsonb_to_recordset(
             CASE jsonb_typeof(cell.actions) WHEN 'array' THEN cell.actions ELSE '[]' END
         ) AS act(action_type text, value float8)
-        WHERE act.action_type = ANY({types}) ORDER BY array_position({types}::text[], act.action_type) LIMIT 1
+        WHERE act.action_type = d.action_type LIMIT 1
     ) bought ON true
-    WHERE d.metric_date >= {cells_since}
 """

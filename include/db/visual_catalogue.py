@@ -45,6 +45,27 @@ WHERE (CAST(:account AS text) IS NULL OR listed.account_id = :account)
   )))
 """
 
+# Of what failed, neither the content nor the verdict on it holds any more: the file is read anew. What is
+# done keeps its content, so that a job that knows it need not read the file.
+_LIST_AGAIN = """
+WITH asked AS (
+    SELECT account_id, creative_id, uri, state, content_hash FROM visual.creative_video WHERE {which}
+), forgotten AS (
+    UPDATE visual.video SET state = 'pending', reason = NULL
+    WHERE state = 'failed' AND content_hash IN (SELECT content_hash FROM asked WHERE state = 'failed')
+)
+UPDATE visual.creative_video AS listed
+SET state = 'pending', reason = NULL,
+    content_hash = CASE listed.state WHEN 'done' THEN listed.content_hash END,
+    bytes = CASE listed.state WHEN 'done' THEN listed.bytes END
+FROM asked
+WHERE (listed.account_id, listed.creative_id, listed.uri) = (asked.account_id, asked.creative_id, asked.uri)
+"""
+_OF_STATE = "state = ANY(:states) AND (CAST(:account AS text) IS NULL OR account_id = :account)"
+_NAMED = """state = 'failed' AND (account_id, creative_id, uri) IN (
+    SELECT row->>'account_id', row->>'creative_id', row->>'uri'
+    FROM jsonb_array_elements(CAST(:rows AS jsonb)) AS row)"""
+
 
 @dataclass(frozen=True)
 class DrawnCreative:
@@ -104,12 +125,16 @@ def list_videos(engine: Engine, videos: Iterable[tuple[str, str, str]]) -> int:
 def new_videos(engine: Engine, *, sampling: str, account: str | None, most: int) -> list[ListedVideo]:
     """Videos nobody has looked at this way, those that wait longest first.
 
+    Those that were tried already, and whose file was not there, come last: they must not take the place of
+    new ones night after night.
+
     Args:
         account: of this account alone; None for all.
     """
     query = text(
         "SELECT listed.account_id, listed.creative_id, listed.uri, listed.content_hash, listed.bytes"
-        f"{_NEW} ORDER BY listed.added_at, listed.account_id, listed.creative_id, listed.uri LIMIT :most"
+        f"{_NEW} ORDER BY listed.reason IS NOT NULL, listed.added_at, listed.account_id, listed.creative_id,"
+        " listed.uri LIMIT :most"
     )
     with engine.connect() as connection:
         rows = connection.execute(query, {"sampling": sampling, "account": account, "most": most})
@@ -125,3 +150,37 @@ def count_new(engine: Engine, *, sampling: str, account: str | None) -> int:
             text(f"SELECT count(*) {_NEW}"), {"sampling": sampling, "account": account}
         )
         return int(counted.scalar_one())
+
+
+def failed_videos(engine: Engine, account: str | None) -> list[ListedVideo]:
+    """Videos that could not be analysed.
+
+    Args:
+        account: of this account alone; None for all.
+    """
+    query = text("""
+        SELECT account_id, creative_id, uri, content_hash, bytes FROM visual.creative_video
+        WHERE state = 'failed' AND (CAST(:account AS text) IS NULL OR account_id = :account) ORDER BY 1, 2, 3
+    """)
+    with engine.connect() as connection:
+        return [ListedVideo(**row) for row in connection.execute(query, {"account": account}).mappings()]
+
+
+def list_again(engine: Engine, videos: Iterable[ListedVideo]) -> int:
+    """Have these failed videos looked at as if they were new; returns how many."""
+    rows = [{"account_id": v.account_id, "creative_id": v.creative_id, "uri": v.uri} for v in videos]
+    with engine.begin() as connection:
+        query = text(_LIST_AGAIN.format(which=_NAMED))
+        return connection.execute(query, {"rows": json.dumps(rows)}).rowcount
+
+
+def list_all_again(engine: Engine, states: Iterable[str], account: str | None) -> int:
+    """Have all videos of these states looked at as if they were new; returns how many.
+
+    Args:
+        states: `failed`, `done`.
+        account: of this account alone; None for all.
+    """
+    with engine.begin() as connection:
+        query = text(_LIST_AGAIN.format(which=_OF_STATE))
+        return connection.execute(query, {"states": list(states), "account": account}).rowcount

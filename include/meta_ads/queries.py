@@ -30,6 +30,9 @@ TOTAL_FIELDS = (
 COUNTED = ("impressions", "clicks", "spend")
 BOUGHT = ("actions", "action_values")
 
+# Told beside each action's number, for the share of purchases that mere views claim.
+ATTRIBUTION_WINDOWS = ("7d_click", "1d_view")
+
 _NEEDS = {"platform_position": "publisher_platform"}
 # These know nothing of what people do off Meta's pages.
 _WITHOUT_PURCHASES = ("hourly_stats_", "region", "dma")
@@ -81,7 +84,9 @@ class Query:
             # Each ad is told by the attribution setting it runs with, as Ads Manager shows it.
             "use_unified_attribution_setting": True,
         }
-        return told | ({"breakdowns": self.columns} if self.breakdown else {})
+        if self.breakdown:
+            return told | {"breakdowns": self.columns}
+        return told | {"action_attribution_windows": list(ATTRIBUTION_WINDOWS)}
 
     def halves(self) -> tuple[Query, Query] | None:
         """The same question for the earlier and the later half of the window; None for a single day."""

@@ -165,6 +165,7 @@ def _question(account_id: str, params: Mapping[str, str]) -> Question:
         until=until,
         fields=tuple(_names(params.get("fields", "ad_id,impressions,spend"))),
         breakdown=",".join(_names(params.get("breakdowns", ""))),
+        windows=tuple(_names(params.get("action_attribution_windows", ""))),
         as_of=_date(params["as_of"], "as_of") if "as_of" in params else None,
     )
 

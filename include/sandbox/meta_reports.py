@@ -72,7 +72,8 @@ class ReportRuns:
             )
         asked = json.loads(self._row(report_run_id)["question"])
         days = {name: date.fromisoformat(asked[name]) for name in ("since", "until", "as_of")}
-        return Question(**{**asked, **days, "fields": tuple(asked["fields"])})
+        names = {name: tuple(asked[name]) for name in ("fields", "windows")}
+        return Question(**{**asked, **days, **names})
 
     def account_of(self, report_run_id: str) -> str:
         """The account a run is about."""

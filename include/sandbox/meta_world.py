@@ -42,13 +42,17 @@ class MetaRefusal(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of Insights; `as_of` None for what is known by the sandbox's clock."""
+    """What is asked of Insights; `as_of` None for what is known by the sandbox's clock.
+
+    `windows` are those of attribution that are told beside an action's number.
+    """
 
     account_id: str
     since: date
     until: date
     fields: tuple[str, ...]
     breakdown: str
+    windows: tuple[str, ...]
     as_of: date | None
 
     @property
@@ -107,7 +111,7 @@ class Horizon:
         return list(
             _cells(rows, question.breakdown, question.fields)
             if question.breakdown
-            else _totals(rows, question.fields)
+            else _totals(rows, question.fields, question.windows)
         )
 
     def _told(self, key: Any, tell: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -169,9 +173,15 @@ def falls(share: float, *key: str) -> bool:
     return zlib.crc32("|".join(key).encode()) / 2**32 < share
 
 
-def _totals(rows: Iterable[dict[str, Any]], fields: Iterable[str]) -> Iterable[dict[str, Any]]:
+def _totals(
+    rows: Iterable[dict[str, Any]], fields: Iterable[str], windows: Iterable[str]
+) -> Iterable[dict[str, Any]]:
+    told = ("action_type", "value", *windows)
     for row in rows:
-        yield {**chosen(row, fields), "date_start": row["date_start"], "date_stop": row["date_stop"]}
+        named = chosen(row, fields)
+        for field in {"actions", "action_values"} & set(named):
+            named[field] = [chosen(action, told) for action in named[field]]
+        yield {**named, "date_start": row["date_start"], "date_stop": row["date_stop"]}
 
 
 def _cells(rows: Iterable[dict[str, Any]], breakdown: str, fields: Iterable[str]) -> Iterable[dict[str, Any]]:

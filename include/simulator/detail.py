@@ -41,12 +41,14 @@ class Buyers:
     Attributes:
         begin: where a row's purchases begin, shape (rows + 1,).
         placements, people, devices: the cell of each, in the order of the cells of `Delivery`.
+        by_view: whether it is claimed for a view; the others are for a click.
     """
 
     begin: Ints
     placements: Ints
     people: Ints
     devices: Ints
+    by_view: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,9 @@ def _hours(config: WorldConfig, daily: pd.DataFrame, day: Ints) -> Cells:
 def _buyers(config: WorldConfig, delivery: Delivery) -> Buyers:
     bought = delivery.conversions.sum(axis=1)
     row = np.repeat(np.arange(len(bought)), bought)
+    delays = delivery.conversions.shape[1]
+    delay = np.repeat(np.tile(np.arange(delays), len(bought)), delivery.conversions.ravel())
+    views = stream(config.seed, "buyer_views").random(len(row)) < truth.VIEW_SHARE
     people = np.array([[truth.BUYS_AGE[a] + truth.BUYS_GENDER[g] for g in GENDERS] for a in AGES])
     places = np.array([truth.BUYS_PLACEMENT[place] for place in PLACEMENTS])
     return Buyers(
@@ -131,6 +136,8 @@ def _buyers(config: WorldConfig, delivery: Delivery) -> Buyers:
         placements=_chosen(config, "buyer_placements", row, delivery.placements.clicks * np.exp(places)),
         people=_chosen(config, "buyer_people", row, delivery.people.clicks * np.exp(people.ravel())),
         devices=_chosen(config, "buyer_devices", row, delivery.devices.clicks.astype(float)),
+        # A view counts for a day.
+        by_view=views & (delay <= 1),
     )
 
 

@@ -10,7 +10,7 @@ purchases: Meta does not tell when in the day those who bought off its pages wer
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,7 @@ def insight_rows(
     known = _known_conversions(world, rows, as_of)
     cubes = _cubes(world, rows)
     first_buyer = detail.buyers.begin[rows].tolist()
+    by_view = detail.buyers.by_view
     picked = daily.iloc[rows]
     days = np.datetime_as_string(picked["date"].to_numpy(), unit="D").tolist()
     numbers = zip(
@@ -105,11 +106,13 @@ def insight_rows(
             "unique_clicks": str(unique),
             "actions": [{"action_type": "link_click", "value": str(links)}] if links else [],
         }
-        purchases: dict[str, Any] = _purchases(bought, order_cents)
+        buyers = slice(first_buyer[row], first_buyer[row] + bought)
+        viewed = int(by_view[buyers].sum())
+        windows = {"7d_click": bought - viewed, "1d_view": viewed}
+        purchases: dict[str, Any] = _purchases(bought, order_cents, windows)
         told["actions"] += purchases.pop("actions", [])
         for more in (purchases, _watched(world, int(rows[row])), _ranked(world, int(rows[row]))):
             told.update(more)
-        buyers = slice(first_buyer[row], first_buyer[row] + bought)
         told["breakdowns"] = {
             name: cube.told(row, buyers if bought else None, order_cents) for name, cube in cubes.items()
         }
@@ -167,14 +170,19 @@ def _known_conversions(world: SimulatedWorld, rows: np.ndarray, as_of: date) -> 
     return np.asarray((by_delay * arrived).sum(axis=1))
 
 
-def _purchases(bought: int, order_cents: int) -> dict[str, list[dict[str, str]]]:
-    """`actions` and `action_values`; neither where nothing was bought."""
+def _purchases(
+    bought: int, order_cents: int, windows: Mapping[str, int] | None = None
+) -> dict[str, list[dict[str, str]]]:
+    """`actions` and `action_values`, by attribution window too; neither where nothing was bought."""
     if not bought:
         return {}
-    value = _dollars(bought * order_cents)
+    # Meta leaves out what is zero.
+    counts = {"value": bought} | {name: count for name, count in (windows or {}).items() if count}
+    told = {name: str(count) for name, count in counts.items()}
+    values = {name: _dollars(count * order_cents) for name, count in counts.items()}
     return {
-        "actions": [{"action_type": kind, "value": str(bought)} for kind in PURCHASES],
-        "action_values": [{"action_type": kind, "value": value} for kind in PURCHASES],
+        "actions": [{"action_type": kind, **told} for kind in PURCHASES],
+        "action_values": [{"action_type": kind, **values} for kind in PURCHASES],
     }
 
 

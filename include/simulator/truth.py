@@ -26,6 +26,7 @@ What the platform tells beyond clicks follows these:
 | --- | --- | --- |
 | hour | `HOURS`, `HOUR_CLICK` | delivery follows the day, later at weekends; evenings click more |
 | who buys | `BUYS_PLACEMENT`, `BUYS_AGE`, `BUYS_GENDER` | people of 25 to 44, women, Instagram's feed |
+| claimed by a view | `VIEW_SHARE` | a share of the purchases within a day, the same for every ad |
 | watching | `HOLD`, `FIT_HOLD` | seconds, not shares: longer videos lose more; stories hold |
 | rankings | `RANKING_NOISE` | the ad's effect on clicks, holding and buying against its niche, with noise |
 
@@ -128,6 +129,8 @@ HOUR_CLICK = (
 BUYS_PLACEMENT = dict(zip(PLACEMENTS, (0.05, -0.25, 0.20, -0.10, 0.0), strict=True))
 BUYS_AGE = dict(zip(AGES, (-0.30, 0.15, 0.20, 0.0, -0.10, -0.15), strict=True))
 BUYS_GENDER = {"female": 0.08, "male": -0.08}
+# Of the purchases of the first two days, those that Meta claims for a view and not for a click.
+VIEW_SHARE = 0.15
 
 # A viewer is still there after t seconds with probability exp(-(t / scale) ** WATCH_SHAPE).
 WATCH_SECONDS = 7.0

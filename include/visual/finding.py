@@ -46,6 +46,29 @@ def find_new(engine: Engine, *, sampling: str, account: str | None, most: int) -
     ]
 
 
+def list_changed(engine: Engine, *, account: str | None, most_bytes: int) -> int:
+    """Have failed videos looked at again whose file is another one by now, as its size tells.
+
+    Args:
+        account: of this account alone; None for all.
+        most_bytes: of a file that may be analysed; a larger one need not be tried.
+
+    Returns:
+        how many there are.
+    """
+    failed = catalogue.failed_videos(engine, account)
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        sizes = list(threads.map(lambda each: file_size(each.uri), failed))
+    return catalogue.list_again(
+        engine,
+        [
+            each
+            for each, size in zip(failed, sizes, strict=True)
+            if size is not None and 0 < size <= most_bytes and size != each.bytes
+        ],
+    )
+
+
 def file_size(uri: str) -> int | None:
     """Bytes of the file at an address; None where nobody tells, which the job will find out about."""
     parts = urlsplit(uri)

@@ -19,6 +19,7 @@ from typing import Any
 
 from include.visual.errors import ShardFilesMissing
 from include.visual.shards import Shard
+from ml.visual.results import read_result, result_files
 
 SUMMARY = "manifest.json"
 # What the sums of all jobs are made of.
@@ -62,6 +63,17 @@ def write_shard(folder: Path, shard: Shard, settings: Mapping[str, Any]) -> Shar
     ]
     _write(place / "manifest.json", {"shard": shard.number, "videos": videos, "settings": dict(settings)})
     return ShardFiles(place / "manifest.json", place / "results")
+
+
+def forget_failures(files: ShardFiles) -> int:
+    """Remove what a shard's folder says of videos that failed, so that they are tried; returns how many.
+
+    A damaged file stays: whoever loads it says which it is.
+    """
+    failed = [path for path in result_files(files.results) if _is_failure(path)]
+    for path in failed:
+        path.unlink()
+    return len(failed)
 
 
 def write_known(folder: Path, known: Sequence[Mapping[str, Any]]) -> Path | None:
@@ -125,6 +137,13 @@ def forget_old(folder: Path, keep_days: int) -> int:
         else:
             place.unlink()
     return len(old)
+
+
+def _is_failure(path: Path) -> bool:
+    try:
+        return bool(read_result(path).get("state") == "failed")
+    except ValueError:
+        return False
 
 
 def _last_touched(place: Path) -> float:

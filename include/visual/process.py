@@ -14,7 +14,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from include.visual.errors import JobCrashed
@@ -31,10 +31,19 @@ class LocalJob:
         command: the program and its arguments.
         lock: a file that exists while and after the job runs.
         grace_s: between signal 15 and 9.
+        variables: of the environment, besides those of this process that are a job's business.
     """
 
-    def __init__(self, command: Sequence[str], lock: Path, *, grace_s: float) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        lock: Path,
+        *,
+        grace_s: float,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self._command = list(command)
+        self._variables = dict(variables or {})
         self._lock = lock
         self._grace_s = grace_s
         self._process: subprocess.Popen[str] | None = None
@@ -57,7 +66,7 @@ class LocalJob:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - the command is the configuration's
                     self._command,
-                    env=_environment(),
+                    env=_environment() | self._variables,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,

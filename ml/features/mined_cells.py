@@ -43,14 +43,6 @@ SLOTS: tuple[tuple[str, ...], ...] = (
     (*(f"{hour:02d}" for hour in range(24)), UNALLOCATED),
 )
 
-# The same purchases appear under several action types: the first of these that is there is taken, not a sum.
-PURCHASE_TYPES = (
-    "omni_purchase",
-    "purchase",
-    "offsite_conversion.fb_pixel_purchase",
-    "onsite_web_purchase",
-)
-
 FIGURES = ("impressions", "clicks", "spend", "purchases")
 
 _DEVICES = {

@@ -36,7 +36,7 @@ from ml.features.mined_formulas import (
 )
 
 # Changes whenever a stored value would come out differently; everything is then mined again.
-RECIPE = "mined-1"
+RECIPE = "mined-2"
 
 MINED_FEATURES: tuple[MinedFeature, ...] = (
     placement_share(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -118,12 +118,20 @@ def judge_fold(
             "by: wait for more days, or load more accounts"
         )
 
+    # Columns are encoded one by one, so that each model takes its own of what is encoded once.
+    every = FrameEncoder().fit(train.X)
+    train_rows, stop_rows = EncodedRows.of(train, every), EncodedRows.of(stop, every)
+    test_matrix = every.transform(test.X)
+
     def learnt(left_out: Sequence[str]) -> tuple[LightgbmMember, np.ndarray]:
-        kept = [name for name in features.feature_names if name not in left_out]
-        encoder = FrameEncoder().fit(train.X[kept])
+        places = [place for place, name in enumerate(every.columns_) if name not in left_out]
+        encoder = FrameEncoder(tuple(every.columns_[place] for place in places), every.levels_)
         member = LightgbmMember(settings.trees, encoder, settings.seed)
-        member.fit(EncodedRows.of(train, encoder), EncodedRows.of(stop, encoder))
-        return member, encoder.transform(test.X)
+        own_train, own_stop = (
+            replace(rows, matrix=rows.matrix[:, places]) for rows in (train_rows, stop_rows)
+        )
+        member.fit(own_train, own_stop)
+        return member, test_matrix[:, places]
 
     def loss(model: LightgbmMember, matrix: np.ndarray) -> np.ndarray:
         return log_loss_sums(rate_of(model.log_odds(matrix)), test.clicks, test.impressions)

@@ -102,4 +102,6 @@ def reason_drift(frames: CrmFrames, now: object) -> ReasonDrift:
         distance = float(jensenshannon(lost[:, 0], lost[:, 1], base=2))
         p_value = float(chi2_contingency(lost[lost.sum(axis=1) > 0]).pvalue)
     new = table[(table["before"] == 0) & (table["recent"] > 0)].index.get_level_values("reason")
-    return ReasonDrift(table.reset_index(), distance, p_value, tuple(map(str, new)) if len(table) else ())
+    return ReasonDrift(
+        table.reset_index(), distance, p_value, tuple(str(reason) for reason in new if reason != NO_REASON)
+    )

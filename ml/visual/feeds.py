@@ -155,7 +155,7 @@ class Feeds:
         except (VideoUnusable, VideoNotFinished) as error:
             self._put(number, error)
         except Exception as error:  # A video nobody foresaw must not end the shard.
-            self._put(number, VideoNotFinished(f"it could not be read ({type(error).__name__}: {error})"))
+            self._put(number, VideoNotFinished(f"it could not be read ({type(error).__name__})"))
 
     def _decode(self, number: int, path: str, decoder: DecoderProcess) -> None:
         settings = self._settings

@@ -61,12 +61,12 @@ def small_bgr(planes: Planes, luma: np.ndarray) -> np.ndarray:
     """The picture in colour, of the size of `luma`."""
     wide = luma.shape[::-1] if planes.quarter_turns % 2 == 0 else luma.shape
     chroma = []
-    for plane in (planes.blue, planes.red):
+    for plane in (planes.red, planes.blue):
         small = cv2.resize(plane, wide, interpolation=cv2.INTER_AREA)
         if not planes.full_range:
             small = cv2.LUT(small, _CHROMA)
         chroma.append(np.rot90(small, -planes.quarter_turns))
-    return cv2.cvtColor(cv2.merge([luma, *chroma]), cv2.COLOR_YUV2BGR)
+    return cv2.cvtColor(cv2.merge([luma, *chroma]), cv2.COLOR_YCrCb2BGR)
 
 
 def network_input(planes: Planes, size: int) -> np.ndarray:

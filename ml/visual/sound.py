@@ -111,7 +111,7 @@ def _speech_seconds(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if part.stop - part.start < _SECOND // 2:
             continue
         loud = total[part] / (_FRAME**2 / 4)
-        silent[n] = loud.mean() < 1e-7
+        silent[n] = np.median(loud) < 1e-7
         if silent[n]:
             continue
         in_band = inside[part].sum() / total[part].sum()

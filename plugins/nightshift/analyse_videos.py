@@ -12,10 +12,18 @@ if TYPE_CHECKING:
     from nightshift.visual_workplace import Workplace
 
 SHARDS = "shards"
+# What param `again` means, in states of the catalogue.
+_AGAIN = {"failed": ("failed",), "all": ("failed", "done")}
 
 
 def find_shards(
-    engine: Engine, place: Workplace, *, sampling: str | None, account: str | None, most: int | None
+    engine: Engine,
+    place: Workplace,
+    *,
+    sampling: str | None,
+    account: str | None,
+    most: int | None,
+    again: str | None = None,
 ) -> list[dict[str, Any]]:
     """List new videos, share them out, and write a manifest for each job.
 
@@ -23,15 +31,18 @@ def find_shards(
         sampling: which frames are looked at; None for that of the configuration.
         account: of this account alone; None for all.
         most: videos; None for `visual_night.videos_per_night`.
+        again: `failed` to try also those that failed, `all` to have everything looked at anew, which costs
+            nothing where model and settings are as they were; None for failed ones whose file changed.
 
     Returns:
         per shard: key, manifest, results, known (or None), sampling, model, precision, videos, bytes.
     """
     from include.config import thresholds
     from include.db.visual import known_videos
+    from include.db.visual_catalogue import list_all_again
     from include.visual.demo_clips import list_demo_clips
-    from include.visual.finding import find_new, list_by_template
-    from include.visual.manifests import forget_old, write_known, write_shard
+    from include.visual.finding import find_new, list_by_template, list_changed
+    from include.visual.manifests import forget_failures, forget_old, write_known, write_shard
     from include.visual.shards import shards_of
 
     visual, night = thresholds().visual, thresholds().visual_night
@@ -40,6 +51,9 @@ def find_shards(
     forget_old(folder, night.keep_days)
     list_demo_clips(engine, place.folder / "clips", night.demo_clips)
     list_by_template(engine, night.uri_template)
+    list_changed(engine, account=account, most_bytes=visual.job.limits.most_bytes)
+    if again is not None:
+        list_all_again(engine, _AGAIN[again], account)
     videos = find_new(engine, sampling=look, account=account, most=most or night.videos_per_night)
     if not videos:
         return []
@@ -54,6 +68,8 @@ def find_shards(
     told = []
     for shard in shards:
         files = write_shard(folder, shard, visual.job_settings())
+        if again is not None:
+            forget_failures(files)
         told.append(
             {
                 "key": shard.key,
@@ -168,6 +184,11 @@ def report(collected: Mapping[str, Any], *, waiting: int) -> dict[str, Any]:
         sentences.append(f"{waiting} videos wait for the next night.")
     told = {name: value for name, value in collected.items() if name != "gpus"}
     return {**told, "waiting": waiting, "gpu": gpu or "unavailable", "summary": " ".join(sentences)}
+
+
+def is_any_new(collected: Mapping[str, Any]) -> bool:
+    """Whether anything is there that was not before: what is learnt from videos is learnt anew then."""
+    return bool(collected["done"] or any(collected["loaded"].values()))
 
 
 def gpu_shares(gpus: Iterable[Mapping[str, Any]]) -> dict[str, float]:

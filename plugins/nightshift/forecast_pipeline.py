@@ -115,9 +115,7 @@ def _spend_of_sellers(
     """
     import numpy as np
 
-    spend = frames.spend.merge(
-        frames.ads[["account_id", "ad_id", "campaign_id"]], on=["account_id", "ad_id"]
-    )
+    spend = frames.spend.merge(frames.ads[["account_id", "ad_id", "campaign_id"]], on=["account_id", "ad_id"])
     sells = spend["account_id"].isin(with_deals.dropna())
     recent = spend["day"].to_numpy() >= at - np.timedelta64(days, "D")
     others = spend[~sells & recent]

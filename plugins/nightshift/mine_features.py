@@ -51,8 +51,9 @@ def mine_share(share: dict[str, Any], *, engine: Engine) -> dict[str, int]:
     """
     from include.config import thresholds
     from include.db.mined import read_raw, store_mined
+    from include.meta_ads.rows import PURCHASE_TYPES
     from ml.features.mined import AD_DAYS_BEFORE, CELL_DAYS_BEFORE, mine
-    from ml.features.mined_cells import BREAKDOWNS, PURCHASE_TYPES
+    from ml.features.mined_cells import BREAKDOWNS
     from ml.features.mined_definitions import RECIPE
 
     size = thresholds().mined.accounts_at_once
@@ -163,12 +164,14 @@ def with_mined(rows: DataFrame, names: Sequence[str], *, engine: Engine, scope: 
 
 
 def judging_settings(values: JudgingThresholds, ctr: CtrThresholds) -> JudgingSettings:
-    """Settings from the thresholds; trees are those of the CTR model."""
+    """Settings from the thresholds; trees are those of the CTR model, grown as fast as judging wants."""
     from ml.ctr import LightgbmSettings
     from ml.features.mined_forgetting import JudgingSettings
 
-    own = values.model_dump(exclude={"every_days", "window_days"})
-    return JudgingSettings(**own, trees=LightgbmSettings(**ctr.lightgbm.model_dump()))
+    growth = ("rounds", "early_stopping_rounds", "learning_rate")
+    own = values.model_dump(exclude={"every_days", "window_days", *growth})
+    trees = ctr.lightgbm.model_dump() | {name: getattr(values, name) for name in growth}
+    return JudgingSettings(**own, trees=LightgbmSettings(**trees))
 
 
 def _rows_with_everything(engine: Engine, since: date, day: date) -> DataFrame:

@@ -30,10 +30,10 @@ def read_frames(engine: Engine) -> CrmFrames:
     return CrmFrames.checked(**read_crm(engine))
 
 
-def with_deals(rows: DataFrame, *, engine: Engine) -> DataFrame:
+def with_deals(rows: DataFrame, wanted: bool, *, engine: Engine) -> DataFrame:
     """Rows of ads and days with what had come of the ads' deals before each day.
 
-    Without deals, or without days, they are left as they are: no column is made up.
+    Where that is not wanted, without deals, and without days they are left as they are: no column is made up.
 
     Raises:
         CrmInputInvalid: a table holds what cannot be right.
@@ -43,7 +43,7 @@ def with_deals(rows: DataFrame, *, engine: Engine) -> DataFrame:
     from ml.features.pipeline import prepare
     from ml.features.pipeline_daily import pipeline_daily
 
-    if rows["metric_date"].isna().any():
+    if not wanted or rows["metric_date"].isna().any():
         return rows
     frames = read_frames(engine)
     if frames.deals.empty:

@@ -303,10 +303,8 @@ def training_report(trainings: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def read_rows(engine: Engine, scope: str, since: date, until: date) -> DataFrame:
-    """A scope's rows up to `until`, from so long before `since` that lags on `since` are complete.
-
-    They hold the mined features that `ctr.mined_features` names, of their own day, and where
-    `ctr.pipeline_features` says so what had come of the ads' deals before it.
+    """A scope's rows up to `until`, from so long before `since` that lags on `since` are complete, with what
+    `ctr.mined_features` names (of their own day) and `ctr.pipeline_features` (before it).
 
     Raises:
         NoPerformanceRows: there are none.
@@ -324,9 +322,8 @@ def read_rows(engine: Engine, scope: str, since: date, until: date) -> DataFrame
             f"scope '{scope}' has no performance rows from {since} to {until}: run meta_insights_etl for "
             "these days, import an export, or name another scope"
         )
-    limits = thresholds().ctr
-    rows = with_mined(rows, limits.mined_features, engine=engine, scope=scope)
-    return with_deals(rows, engine=engine) if limits.pipeline_features else rows
+    rows = with_mined(rows, thresholds().ctr.mined_features, engine=engine, scope=scope)
+    return with_deals(rows, thresholds().ctr.pipeline_features, engine=engine)
 
 
 def ctr_settings(values: CtrThresholds) -> CtrSettings:

@@ -27,10 +27,11 @@ from sqlalchemy import Engine, text
 from include.config import thresholds
 from include.db import make_engine
 from include.db.mined import accounts_to_mine, read_raw
+from include.meta_ads.rows import PURCHASE_TYPES, purchase_type
 from include.simulator import WorldConfig
 from include.simulator.loading import load_world
 from ml.features.mined import KEYS, mine
-from ml.features.mined_cells import BREAKDOWNS, FIGURES, PURCHASE_TYPES
+from ml.features.mined_cells import BREAKDOWNS, FIGURES
 from nightshift.mine_features import mine_share, shares_to_mine
 from tests.benchmarks.embedded import embedded_postgres
 from tests.benchmarks.feature_cubes import CELLS_PER_DAY, share_of_accounts
@@ -197,11 +198,12 @@ def _parsed(engine: Engine, accounts: Sequence[str]) -> pl.DataFrame:
     labels = [name.split(",") for name in BREAKDOWNS]
     with engine.connect() as connection:
         for row, raw in enumerate(connection.execute(query, {"accounts": list(accounts)}).scalars()):
-            told = json.loads(raw).get("breakdowns") or {}
+            answer = json.loads(raw)
+            told, kind = answer.get("breakdowns") or {}, purchase_type(answer)
             for number, name in enumerate(BREAKDOWNS):
                 for cell in told.get(name, ()):
                     bought = {each["action_type"]: each["value"] for each in cell.get("actions", ())}
-                    counted = next((bought[kind] for kind in PURCHASE_TYPES if kind in bought), None)
+                    counted = bought.get(kind)
                     columns["row"].append(row)
                     columns["breakdown"].append(number)
                     columns["cell"].append(",".join(cell[label] for label in labels[number]))

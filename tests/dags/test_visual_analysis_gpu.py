@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from include.config import thresholds
 from include.db.visual_catalogue import list_videos
 from include.sandbox.kubernetes import Fate, FateKind, Image, KubernetesCluster, Trouble, gpu_node
 from include.stack.settings import REPOSITORY
@@ -125,14 +126,21 @@ def test_pods_analyse_every_video_once(db: Engine, cluster: KubernetesCluster) -
     first = run_dag("visual_analysis_gpu", day="2026-03-31")
     rows = visual_rows(db)
     again = run_dag("visual_analysis_gpu", day="2026-03-31")
+    pods = len(cluster.created)
+    anew = run_dag("visual_analysis_gpu", day="2026-03-31", again="all")
 
-    assert first.state == again.state == "success"
+    assert first.state == again.state == anew.state == "success"
     assert (first.report["done"], first.report["failed"], first.report["gpu"]) == (4, 0, "unavailable")
     assert first.report["decodes"] == len(rows["videos"]) == len(rows["analyses"]) == 4
     assert again.report["summary"] == "No new videos."
     assert again.tasks["analyse"] == "skipped"
+    # Whoever learns from videos is told of new ones, and left alone without any.
+    assert (first.tasks["publish"], again.tasks["publish"]) == ("success", "skipped")
+    assert pods == 2
+    # Asked to look at all of them again, it finds that it knows them.
+    assert (anew.report["done"], anew.report["decodes"], anew.report["cache_hits"]) == (4, 0, 4)
     assert visual_rows(db) == rows
-    assert len(cluster.created) == len(cluster.deleted) == 2
+    assert len(cluster.created) == len(cluster.deleted)
 
 
 def test_a_pod_is_what_the_configuration_and_the_connection_say(
@@ -221,7 +229,7 @@ def test_a_bad_file_fails_with_its_reason_and_holds_up_no_other(
     db: Engine, cluster: KubernetesCluster, configure: Any, tmp_path: Path
 ) -> None:
     configure(lambda night: night.update(demo_clips=0, shard_videos=20))
-    add_creatives(db, 7)
+    add_creatives(db, 8)
     good = clips.write(tmp_path / "good.mp4", [Scene(1, 1.0)])
     whole = good.read_bytes()
     contents = {
@@ -235,22 +243,35 @@ def test_a_bad_file_fails_with_its_reason_and_holds_up_no_other(
         videos[f"creative-{n}"] = tmp_path / f"{name}.mp4"
         videos[f"creative-{n}"].write_bytes(content)
     videos["creative-7"] = vast(tmp_path / "bomb.gif")
+    videos["creative-8"] = tmp_path / "huge.mp4"
+    videos["creative-8"].touch()
+    # All of it a hole in the file, so it takes no room.
+    os.truncate(videos["creative-8"], thresholds().visual.job.limits.most_bytes + 1)
 
     run = analysed(db, videos)
-    states = {row[1]: (row[5], row[6]) for row in visual_rows(db)["creatives"]}
+    states = states_of(db)
 
     assert run.state == "success"
     assert {name: state for name, (state, _) in states.items() if state != "failed"} == {
         "creative-1": "done",
         "creative-2": "pending",
     }
-    assert (run.report["done"], run.report["failed"]) == (1, 6)
+    assert (run.report["done"], run.report["failed"]) == (1, 7)
     assert states["creative-1"] == ("done", None)
     # What is not there may come: it is looked for again.
     assert states["creative-2"][0] == "pending"
-    assert all(states[f"creative-{n}"][0] == "failed" and states[f"creative-{n}"][1] for n in range(3, 8))
+    assert all(states[f"creative-{n}"][0] == "failed" and states[f"creative-{n}"][1] for n in range(3, 9))
+    assert "bytes" in (states["creative-8"][1] or "")
     assert run.report["waiting"] == 1
     assert len(cluster.created) == 1
+
+    # A file that was mended is looked at; the others, asked for, are tried in earnest, and fail again.
+    videos["creative-3"].write_bytes(whole)
+    again = run_dag("visual_analysis_gpu", again="failed")
+
+    assert (again.report["done"], again.report["failed"]) == (1, 6)
+    assert again.report["decodes"] == run.report["decodes"] - 1
+    assert states_of(db) == states | {"creative-3": ("done", None)}
 
 
 def test_a_worker_that_dies_leaves_its_pod_to_the_next_attempt(
@@ -312,6 +333,11 @@ def in_batches_of_four(model: Path) -> dict[str, Any]:
         "sampling": "all",
         "command": ["python", "-m", "ml.visual.job", "--batch", "4"],
     }
+
+
+def states_of(db: Engine) -> dict[str, tuple[str, str | None]]:
+    """State and reason of each creative's video."""
+    return {row[1]: (row[5], row[6]) for row in visual_rows(db)["creatives"]}
 
 
 def batches_kept(pod: dict[str, Any]) -> int:

@@ -72,7 +72,9 @@ TOPOLOGY = {
     "visual_analysis_gpu": {
         "find_videos": {"analyse", "collect"},
         "analyse": {"collect", "report"},
-        "collect": {"report"},
+        "collect": {"is_any_new", "publish", "report"},
+        "is_any_new": {"publish"},
+        "publish": {"report"},
         "report": set(),
     },
     "train_ctr_model": {
@@ -114,6 +116,7 @@ TOPOLOGY = {
     "housekeeping": {
         "keep_house": {"report"},
         "trim_predictions": {"report"},
+        "trim_loads": {"report"},
         "report": set(),
     },
     "promote_model": {
@@ -163,7 +166,7 @@ PARAMS = {
     "meta_insights_etl": {"day", "since"},
     "mine_ad_features": {"day", "judge"},
     "nightly_batch_api": {"day", "limit"},
-    "visual_analysis_gpu": {"day", "sampling", "account", "limit"},
+    "visual_analysis_gpu": {"day", "sampling", "account", "limit", "again"},
     "train_ctr_model": {"day", "scope", "reason", "mode"},
     "train_pipeline_value": {"day", "reason"},
     "forecast_pipeline": {"day"},

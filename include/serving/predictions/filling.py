@@ -7,7 +7,8 @@ the caller sends goes first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -16,8 +17,11 @@ import numpy as np
 from sqlalchemy import Engine
 
 from include.db import predictions
+from include.db.mined import newest_mined
 from ml.features.ads import PSEUDO_CLICKS
 from ml.features.lags import shrunk_rate
+from ml.features.mined_definitions import BY_NAME
+from ml.features.mined_inputs import PREFIX, STALE_DAYS
 
 # By name as training has them, whatever the machine's language.
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -78,8 +82,12 @@ class KnownPast:
 NOTHING_KNOWN = KnownPast({}, {}, {}, None)
 
 
-def read_past(engine: Engine) -> KnownPast:
-    """The newest past there is."""
+def read_past(engine: Engine, columns: Iterable[str] = ()) -> KnownPast:
+    """The newest past there is.
+
+    Args:
+        columns: of the models that will be asked; of these, those with mined features are filled in, too.
+    """
     accounts, ads = predictions.account_pasts(engine), predictions.ad_pasts(engine)
     clicks = sum(each["clicks"] for each in accounts)
     shown = sum(each["impressions"] for each in accounts)
@@ -89,6 +97,8 @@ def read_past(engine: Engine) -> KnownPast:
     of_account = {
         each["account_id"]: _rate(each["clicks"], each["impressions"], overall) for each in accounts
     }
+    until = max((each["until"] for each in ads), default=None)
+    mined = _mined(engine, columns, until) if until else {}
     pasts = {}
     for each in ads:
         prior = of_account.get(each["account_id"], overall)
@@ -98,6 +108,7 @@ def read_past(engine: Engine) -> KnownPast:
             "log_impressions_lag7": float(np.log1p(each["impressions7"])),
             "frequency_lag1": each["frequency"],
             **{name: each[name] for name in _OF_CREATIVE},
+            **mined.get((each["account_id"], each["ad_id"]), {}),
         }
     return KnownPast(
         accounts={
@@ -111,8 +122,25 @@ def read_past(engine: Engine) -> KnownPast:
         launched={
             (each["account_id"], each["ad_id"]): each["launched_on"] for each in ads if each["launched_on"]
         },
-        until=max((each["until"] for each in ads), default=None),
+        until=until,
     )
+
+
+def _mined(
+    engine: Engine, columns: Iterable[str], until: date
+) -> dict[tuple[str, str], dict[str, float | None]]:
+    """By account and ad, what a row of the day after `until` is told; see `ml.features.mined_inputs`."""
+    by_lag: defaultdict[int, list[str]] = defaultdict(list)
+    for column in sorted(set(columns)):
+        name = column.removeprefix(PREFIX)
+        if column.startswith(PREFIX) and name in BY_NAME:
+            by_lag[BY_NAME[name].lag].append(name)
+    found: defaultdict[tuple[str, str], dict[str, float | None]] = defaultdict(dict)
+    for lag, names in by_lag.items():
+        last = until + timedelta(days=1 - lag)
+        for ad, told in newest_mined(engine, names, last - timedelta(days=STALE_DAYS), last).items():
+            found[ad] |= {PREFIX + name: value for name, value in told.items()}
+    return found
 
 
 def _rate(clicks: float, impressions: float, prior: float) -> float:

@@ -24,6 +24,7 @@ from include.config import Thresholds
 from include.db import experiments, predictions
 from include.serving.predictions.filling import NOTHING_KNOWN, KnownPast, read_past
 from ml.ctr.bundle_runtime import FILE, Bundle
+from ml.features.mined_inputs import PREFIX
 
 if TYPE_CHECKING:
     from include.db.experiments import AbTest
@@ -97,6 +98,7 @@ class ServedModels:
         self._loaded: dict[tuple[str, int], Version] = {}
         self._tests: dict[str, AbTest] = {}
         self._past_until = 0.0
+        self._past_columns: frozenset[str] = frozenset()
         # Whether the past was looked for at all: answers before that are of rows with gaps.
         self.past_sought = False
 
@@ -140,14 +142,27 @@ class ServedModels:
         self._tests = {test.model_name: test for test in experiments.running_experiments(self.engine)}
 
     def _see_past(self) -> None:
-        if time.monotonic() < self._past_until:
+        columns = self._mined_columns()
+        # A version that looks at more than those before it is not kept waiting for what it looks at.
+        if time.monotonic() < self._past_until and columns <= self._past_columns:
             return
         limits = self.settings.predictions
         # Set first: a database that cannot answer this in time is not asked again at once.
-        self._past_until = time.monotonic() + limits.costs_minutes * 60
+        self._past_until, self._past_columns = time.monotonic() + limits.costs_minutes * 60, columns
         since = (datetime.now(UTC) - timedelta(days=limits.costs_days)).date()
         self.costs = predictions.costs_per_mille(self.engine, since)
-        self.past = read_past(self.engine)
+        self.past = read_past(self.engine, columns)
+
+    def _mined_columns(self) -> frozenset[str]:
+        """Columns of mined features that the versions served look at."""
+        return frozenset(
+            column
+            for served in self.current.values()
+            for version in (served.champion, served.challenger)
+            if version is not None
+            for column in version.bundle.columns
+            if column.startswith(PREFIX)
+        )
 
     def _see_aliases(self) -> None:
         held = self._aliases()

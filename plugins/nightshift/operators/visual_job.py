@@ -109,7 +109,7 @@ class VisualJob(BaseOperator):
         return arguments
 
     def _variables(self) -> dict[str, str]:
-        """Of the pod: where the registry is, if the model comes from there."""
+        """Of pod or process: where the registry is, if the model comes from there."""
         from nightshift.connections import mlflow_tracking_uri
 
         if not str(self.shard["model"]).startswith(("models:", "runs:")):
@@ -126,7 +126,9 @@ class VisualJob(BaseOperator):
         interpreter = sys.executable if program in {"python", "python3"} else program
         with tempfile.TemporaryDirectory(prefix="visual-") as folder:
             command = [interpreter, *rest, *self._arguments(str(Path(folder) / "return.json"))]
-            self._job = LocalJob(command, self._files.lock, grace_s=night.pods.grace_s)
+            self._job = LocalJob(
+                command, self._files.lock, grace_s=night.pods.grace_s, variables=self._variables()
+            )
             code = self._job.run(lambda line: self.log.info("%s", line))
         if code == NOTHING_TO_DO:
             self._skip("there was nothing to do")

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 FULL_BAR = 0.5
 LISTED = 12
 
-Niche = Annotated[str, Query(pattern=r"^[A-Za-z0-9_ .-]{1,60}$")]
+# Any text: niches of imported accounts are named as people name them, and it is only looked up.
+Niche = Annotated[str, Query(max_length=200)]
 Outcome = Annotated[str, Query(pattern=r"^(clicks|conversions)$")]
 
 

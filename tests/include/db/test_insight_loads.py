@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from include.db import ads
 from include.db.ads import Merged
 from include.db.insight_loads import (
     StoredLoad,
     close_loads,
+    delete_loads,
     loaded_already,
     record_load,
     unallocated_shares,
@@ -70,3 +71,21 @@ def test_shares_are_of_all_that_the_run_loaded(db: Engine, accounts: list[str]) 
 def test_a_run_without_spend_has_no_shares(db: Engine, accounts: list[str]) -> None:
     record(db, "act_1", "night", spend=Decimal(0), unallocated={"age,gender": Decimal(0)})
     assert unallocated_shares(db, "night") == {}
+
+
+def test_old_records_are_removed_in_pages_and_a_dry_run_removes_none(db: Engine, accounts: list[str]) -> None:
+    for account_id in accounts:
+        record(db, account_id, "night")
+    with db.begin() as connection:
+        record_load(
+            connection, "act_1", SPAN[0], SPAN[0], run_key="older", merged=Merged(3, 2, 1),
+            spend=Decimal(1), unallocated={}, mismatches=0,
+        )  # fmt: skip
+        connection.execute(
+            text("UPDATE ads.insight_load SET loaded_at = '2026-01-01Z' WHERE account_id = 'act_1'")
+        )
+    before = datetime(2026, 1, 2, tzinfo=UTC)
+    assert delete_loads(db, before - timedelta(days=2), page=1) == 0
+    assert delete_loads(db, before, page=10, dry_run=True) == 2
+    assert delete_loads(db, before, page=1) == 2
+    assert set(loaded_already(db, "night", *SPAN)) == {"act_2"}

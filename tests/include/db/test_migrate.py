@@ -6,7 +6,7 @@ from sqlalchemy import create_engine, text
 from include.db import make_engine
 from include.db.migrate import current_revision, downgrade, main, upgrade
 
-SCHEMAS = {"ads", "llm", "ml", "alerts"}
+SCHEMAS = {"ads", "llm", "ml", "alerts", "crm", "visual"}
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from sqlalchemy import Engine, text
 from include.db import ads
 from include.db import mined as db_mined
 from include.db.mined import RawDataUnreadable, accounts_to_mine, now_seen, read_mined, read_raw, store_mined
+from include.meta_ads.rows import PURCHASE_TYPES
 from ml.features.mined import mine
-from ml.features.mined_cells import BREAKDOWNS, DEVICE, HOUR, PEOPLE, PLACEMENT, PURCHASE_TYPES
+from ml.features.mined_cells import BREAKDOWNS, DEVICE, HOUR, PEOPLE, PLACEMENT
 from ml.features.mined_definitions import MINED_NAMES, RECIPE
 
 DAY = date(2026, 1, 5)
@@ -44,6 +45,7 @@ RAW: dict[str, Any] = {
                 "actions": [
                     {"action_type": "offsite_conversion.fb_pixel_purchase", "value": "7"},
                     {"action_type": "purchase", "value": "2"},
+                    {"action_type": "omni_purchase", "value": "3"},
                 ],
             },
             {"publisher_platform": "unallocated", "platform_position": "unallocated", "impressions": "400"},
@@ -126,12 +128,23 @@ def test_raw_data_arrive_as_columns_with_one_purchase_type_picked(db: Engine) ->
     assert (told["purchases"], told["purchases_7d_click"], told["purchases_1d_view"]) == (4.0, 3.0, 1.0)
     assert (told["quality_ranking"], told["engagement_rate_ranking"]) == ("BELOW_AVERAGE_20", None)
     assert sorted(raw.cells.rows()) == [
-        (0, PLACEMENT, "instagram,instagram_reels", 600.0, 8.0, 6.5, 2.0),
+        (0, PLACEMENT, "instagram,instagram_reels", 600.0, 8.0, 6.5, 3.0),
         (0, PLACEMENT, "unallocated,unallocated", 400.0, 0.0, 0.0, None),
         (0, PEOPLE, "25-34,female", 1000.0, 12.0, 0.0, None),
         (0, HOUR, "13:00:00 - 13:59:59", 1000.0, 0.0, 0.0, None),
     ]
     assert DEVICE not in raw.cells["breakdown"]
+
+
+def test_cells_tell_purchases_by_the_type_of_their_day_even_where_they_lack_it(db: Engine) -> None:
+    bought = RAW["breakdowns"]["publisher_platform,platform_position"][0]
+    without = {**bought, "actions": bought["actions"][:2]}
+    raw = {**RAW, "breakdowns": {"publisher_platform,platform_position": [without]}}
+    by_value = {**raw, "actions": None, "action_values": [{"action_type": "purchase", "value": "30"}]}
+    load(db, [DAY], raw)
+    load(db, [DAY], by_value, account="act_2")
+    # Another type than the day's tells other purchases, so the first cell knows none.
+    assert raw_of(db, ["act_1", "act_2"]).cells["purchases"].to_list() == [None, 2.0]
 
 
 def test_cells_belong_to_the_right_rows_and_older_ones_stay_unread(db: Engine) -> None:

@@ -62,6 +62,11 @@ def test_hours_are_not_asked_for_purchases_nor_cells_for_people() -> None:
     assert "reach" in Query("act_1", DAY, DAY).fields
 
 
+def test_attribution_windows_are_asked_for_with_the_totals_alone() -> None:
+    assert Query("act_1", DAY, DAY).params["action_attribution_windows"] == ["7d_click", "1d_view"]
+    assert "action_attribution_windows" not in Query("act_1", DAY, DAY, "age,gender").params
+
+
 def test_a_breakdown_of_more_columns_is_expected_to_have_more_cells() -> None:
     assert expected_cells("impression_device") < expected_cells("age,gender") < expected_cells(HOURLY)
     assert expected_cells("country") > 1

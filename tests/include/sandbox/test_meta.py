@@ -104,6 +104,18 @@ def test_only_the_fields_that_were_asked_for_are_told(feed: TestClient) -> None:
     assert set(row) == {"ad_id", "clicks", "date_start", "date_stop"}
 
 
+def test_attribution_windows_are_told_where_they_are_asked_for(feed: TestClient) -> None:
+    def purchases(**changes: Any) -> list[dict[str, str]]:
+        answer = feed.get(f"{ACCOUNT}/insights", params=ask(CONFIG.start, CONFIG.until, **changes)).json()
+        found = [action for row in answer["data"] for action in row["actions"]]
+        return [action for action in found if action["action_type"] == "purchase"]
+
+    plain, told = purchases(), purchases(action_attribution_windows='["7d_click","1d_view"]')
+    assert len(plain) == len(told) > 10
+    assert {name for action in plain for name in action} == {"action_type", "value"}
+    assert {name for action in told for name in action} == {"action_type", "value", "7d_click", "1d_view"}
+
+
 def test_an_earlier_evening_knows_fewer_conversions_and_no_later_days(feed: TestClient) -> None:
     day = CONFIG.start + timedelta(days=10)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from include.meta_ads.rows import purchase_type, purchases_of_type
-from include.simulator import SimulatedWorld, WorldConfig
+from include.simulator import SimulatedWorld, WorldConfig, truth
 from include.simulator.insights import HOURLY, RANKED, WATCHED
 from include.simulator.vocabulary import RANKINGS
 
@@ -140,6 +140,30 @@ def test_clicks_on_the_link_and_of_new_people_are_some_of_all_clicks(rows: list[
         links = [a["value"] for a in row["actions"] if a["action_type"] == "link_click"]
         assert links == ([row["inline_link_clicks"]] if row["inline_link_clicks"] != "0" else [])
     assert {row["attribution_setting"] for row in rows} == {"7d_click_1d_view"}
+
+
+def test_each_purchase_is_claimed_by_one_window_and_views_claim_only_early_ones(
+    world: SimulatedWorld, rows: list[dict[str, Any]]
+) -> None:
+    claimed: Counter[str] = Counter()
+    for row in rows:
+        for field in ("actions", "action_values"):
+            for action in row.get(field, ()):
+                if action["action_type"] == "omni_purchase":
+                    parts = [Decimal(action.get(window, "0")) for window in ("7d_click", "1d_view")]
+                    assert sum(parts) == Decimal(action["value"])
+                    claimed.update({f"{field} all": int(sum(parts)), f"{field} views": int(parts[1])})
+    early = truth.VIEW_SHARE * sum(truth.DELAY[:2])
+    assert claimed["actions views"] / claimed["actions all"] == pytest.approx(early, rel=0.2)
+    day = CONFIG.start + timedelta(days=30)
+    account = world.accounts["account_id"][0]
+
+    def by_view(later: int) -> list[int]:
+        told = world.insights(account, day, day, day + timedelta(days=later))
+        kinds = [{action["action_type"]: action for action in row["actions"]} for row in told]
+        return [int(kind.get("omni_purchase", {}).get("1d_view", "0")) for kind in kinds]
+
+    assert by_view(1) == by_view(20)
 
 
 def test_a_longer_world_keeps_the_detail_of_its_earlier_days(world: SimulatedWorld) -> None:

@@ -10,9 +10,10 @@ import av
 import pytest
 from sqlalchemy import Engine, text
 
-from include.db.visual_catalogue import count_new, list_videos
+from include.db.visual import known_videos
+from include.db.visual_catalogue import count_new, list_all_again, list_videos
 from include.visual.demo_clips import list_demo_clips
-from include.visual.finding import file_size, find_new, list_by_template
+from include.visual.finding import file_size, find_new, list_by_template, list_changed
 
 ACCOUNTS = """
 INSERT INTO ads.account (account_id, name, niche, source)
@@ -40,6 +41,14 @@ LOOKED_AT = (
     "UPDATE visual.creative_video SET state = 'done', content_hash = :a WHERE creative_id = 'r1'",
 )
 
+FAILED = (
+    "INSERT INTO visual.video (content_hash, bytes, state, reason) VALUES (:hash, 5, 'failed', 'no good')"
+)
+TOLD = (
+    "UPDATE visual.creative_video SET state = 'failed', reason = 'no good', content_hash = :hash, bytes = 5"
+    " WHERE creative_id = :name"
+)
+
 
 @pytest.fixture
 def creatives(db: Engine) -> Engine:
@@ -47,6 +56,23 @@ def creatives(db: Engine) -> Engine:
         connection.execute(text(ACCOUNTS))
         connection.execute(text(CREATIVES), {"dna": DNA})
     return db
+
+
+def fail(db: Engine, files: dict[str, Path]) -> None:
+    """These creatives' videos could not be analysed, each with a content of its own."""
+    accounts = {"d": "demo", "r": "real"}
+    list_videos(db, [(accounts[name[0]], name, str(path)) for name, path in files.items()])
+    with db.begin() as connection:
+        for name in files:
+            values = {"name": name, "hash": hashlib.sha256(name.encode()).hexdigest()}
+            connection.execute(text(FAILED), values)
+            connection.execute(text(TOLD), values)
+
+
+def states(db: Engine) -> dict[str, str]:
+    with db.connect() as connection:
+        rows = connection.execute(text("SELECT creative_id, state FROM visual.creative_video"))
+        return {row.creative_id: row.state for row in rows}
 
 
 def found(db: Engine, **wanted: object) -> list[str]:
@@ -107,6 +133,48 @@ def test_a_video_is_new_until_it_was_looked_at_that_way(creatives: Engine) -> No
     assert found(creatives, sampling="all", most=1) == ["d1"]
     assert found(creatives, account="real") == []
     assert count_new(creatives, sampling="2fps", account=None) == 1
+
+
+def test_what_was_tried_in_vain_does_not_take_the_place_of_what_is_new(creatives: Engine) -> None:
+    list_videos(creatives, [("demo", "d1", "/v/d1.mp4")])
+    with creatives.begin() as connection:
+        connection.execute(text("UPDATE visual.creative_video SET reason = 'its file is not there'"))
+    list_videos(creatives, [("demo", "d2", "/v/d2.mp4")])
+
+    assert found(creatives, most=1) == ["d2"]
+    assert found(creatives) == ["d2", "d1"]
+
+
+def test_a_failed_video_is_new_again_when_its_file_is_another_one(creatives: Engine, tmp_path: Path) -> None:
+    files = {name: tmp_path / f"{name}.mp4" for name in ("d1", "d2", "d3", "r1")}
+    for file in files.values():
+        file.write_bytes(b"12345")
+    fail(creatives, files)
+    assert list_changed(creatives, account=None, most_bytes=100) == 0
+    files["d1"].write_bytes(b"123456")  # Was replaced by a good one;
+    files["d2"].write_bytes(b"")  # by one that is no better;
+    files["d3"].unlink()  # by none;
+    files["r1"].write_bytes(b"1" * 101)  # by one that is too large.
+
+    assert list_changed(creatives, account="real", most_bytes=100) == 0
+    assert list_changed(creatives, account=None, most_bytes=100) == 1
+    assert states(creatives) == {"d1": "pending", "d2": "failed", "d3": "failed", "r1": "failed"}
+    (video,) = find_new(creatives, sampling="2fps", account=None, most=9)
+    assert (video.creative_id, video.bytes, video.sha256) == ("d1", 6, None)
+
+
+def test_what_is_asked_for_again_is_new_and_its_failure_is_not_known_any_more(
+    creatives: Engine, tmp_path: Path
+) -> None:
+    files = {name: tmp_path / f"{name}.mp4" for name in ("d1", "r1")}
+    fail(creatives, files)
+    assert [known["reason"] for known in known_videos(creatives, 9)] == ["no good", "no good"]
+
+    assert list_all_again(creatives, ["failed"], "demo") == 1
+    assert states(creatives) == {"d1": "pending", "r1": "failed"}
+    assert len(known_videos(creatives, 9)) == 1
+    assert list_all_again(creatives, ["failed", "done"], None) == 1
+    assert known_videos(creatives, 9) == []
 
 
 def test_sizes_are_told_where_somebody_tells_them(tmp_path: Path) -> None:

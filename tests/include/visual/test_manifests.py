@@ -11,6 +11,7 @@ import pytest
 
 from include.visual.errors import ShardFilesMissing
 from include.visual.manifests import (
+    forget_failures,
     forget_old,
     read_summary,
     require_manifest,
@@ -46,6 +47,20 @@ def test_writing_again_keeps_results_and_forgets_what_a_job_said_at_its_end(tmp_
     assert files.manifest.stat().st_ino == before
     assert (files.results / "result.json").exists()
     assert read_summary(files.results) is None
+
+
+def test_failures_are_forgotten_where_they_shall_be_tried_and_nothing_else_is(tmp_path: Path) -> None:
+    files = write_shard(tmp_path, SHARD, {})
+    made = {state: files.results / f"{n * 64}-{n * 16}.json" for n, state in (("0", "failed"), ("1", "done"))}
+    for state, path in made.items():
+        path.write_text(json.dumps({"format": 1, "state": state}))
+    damaged = files.results / f"{'2' * 64}-{'2' * 16}.json"
+    damaged.write_text('{"format"')
+
+    assert forget_failures(files) == 1
+    assert forget_failures(files) == 0
+    assert made["done"].exists()
+    assert damaged.exists()
 
 
 def test_what_is_known_is_one_file_however_often_it_is_written(tmp_path: Path) -> None:

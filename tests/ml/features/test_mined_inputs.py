@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from ml.features import build_ad_features
+from ml.features.mined_definitions import RECIPE
 from ml.features.mined_formulas import SETTLED_DAYS
 from ml.features.mined_inputs import STALE_DAYS, MinedFeatureUnknown, check_names, lagged_mined
 from ml.features.peeking import peeking_features
@@ -39,7 +40,7 @@ def test_a_row_is_told_the_day_before_and_purchases_of_eight_days_before() -> No
         assert (np.isnan(bought) and settled is None) or bought == settled.mined_purchases_per_click
         seen += settled is not None
     assert seen > 10
-    assert features.feature_set == "ads-1+mined-1"
+    assert features.feature_set == f"ads-1+{RECIPE}"
 
 
 def test_after_a_silence_the_newest_day_counts_for_a_week_and_never_another_ads() -> None:

@@ -1,7 +1,6 @@
 """Copies are recognised, and what only looks like one is not."""
 
 import numpy as np
-import pytest
 
 from ml.visual.fingerprint import Fingerprint, are_copies, find_original, fingerprint
 from ml.visual.settings import Copies
@@ -10,10 +9,9 @@ from tests.ml.visual.clips import Scene
 from tests.ml.visual.copies import WAYS, pairs, recall_and_precision
 
 
-@pytest.mark.parametrize("seed", [7_000, 8_000])
-def test_copies_are_found_and_look_alikes_are_not(tmp_path, seed):
+def test_copies_are_found_and_look_alikes_are_not(tmp_path):
     quick = {name: how for name, how in WAYS.items() if name not in ("HEVC", "larger")}
-    recall, precision, wrong = recall_and_precision(pairs(tmp_path, seed, quick))
+    recall, precision, wrong = recall_and_precision(pairs(tmp_path, 7_000, quick))
 
     assert recall >= 0.95, wrong
     assert precision >= 0.99, wrong

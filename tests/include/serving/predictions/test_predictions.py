@@ -13,7 +13,9 @@ from include.promotion import promote, roll_back
 from include.serving.predictions.filling import read_past
 from ml.ctr.bundle_runtime import Bundle
 from ml.features import build_ad_features
+from ml.features.mined_inputs import PREFIX
 from ml.registry import fetch_bundle
+from nightshift.mine_features import mine_share, shares_to_mine, with_mined
 from tests.include.serving.conftest import FIRST
 from tests.include.serving.predictions.conftest import ACCOUNT, DAY, told
 
@@ -71,6 +73,33 @@ def test_what_is_filled_in_is_what_training_would_have_seen(platform):
                 assert told_nothing or given == pytest.approx(seen, rel=1e-4, nan_ok=True), name
             else:
                 assert given == seen, name
+
+
+def test_mined_features_are_filled_in_as_training_would_have_seen_them(platform):
+    names = ("feed_share", "purchases_per_click")
+    for share in shares_to_mine(platform):
+        mine_share(share, engine=platform)
+    columns = [PREFIX + name for name in names]
+    with platform.begin() as connection:
+        connection.execute(text("CREATE TABLE kept AS SELECT * FROM ads.performance_metric"))
+        connection.execute(text("DELETE FROM ads.performance_metric WHERE metric_date = :day"), {"day": DAY})
+    past = read_past(platform, ["niche", *columns])
+    with platform.begin() as connection:
+        connection.execute(
+            text("INSERT INTO ads.performance_metric SELECT * FROM kept WHERE metric_date = :day"),
+            {"day": DAY},
+        )
+    rows = with_mined(read_performance(platform, "all", None, DAY), names, engine=platform, scope="all")
+    features = build_ad_features(rows)
+    known = 0
+    for place in np.flatnonzero(features.dates == np.datetime64(DAY)):
+        filled = past.filled({}, *features.groups[place].split("/"), DAY)
+        for column in columns:
+            seen, given = features.X[column].iloc[place], filled.get(column)
+            known += given is not None
+            assert (given is None and np.isnan(seen)) or given == pytest.approx(seen, rel=1e-6), column
+    assert known > 40
+    assert not any(name.startswith(PREFIX) for ad in read_past(platform).ads.values() for name in ad)
 
 
 def test_many_rows_answer_as_each_alone_in_their_order(service):

@@ -57,6 +57,19 @@ def test_the_job_is_told_everything_of_its_shard(shard: dict[str, Any], runs: Ca
     assert told["key"] == "abc"
 
 
+def test_a_process_finds_the_registry_where_the_connection_says(
+    shard: dict[str, Any], runs: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("AIRFLOW_CONN_MLFLOW_DEFAULT", '{"conn_type": "http", "host": "http://registry:5000"}')
+    told = tmp_path / "told"
+    runs(f"import os; open({str(told)!r}, 'w').write(os.environ.get('MLFLOW_TRACKING_URI', 'none'))")
+
+    for model, expected in (("models:/visual@champion", "http://registry:5000"), ("/m", "none")):
+        VisualJob(task_id="analyse", shard=shard | {"model": model}).execute({})  # type: ignore[arg-type]
+        assert told.read_text() == expected
+
+
 def test_killing_the_task_stops_the_process_which_keeps_what_it_has(
     shard: dict[str, Any], runs: Callable[[str], None], tmp_path: Path
 ) -> None:
