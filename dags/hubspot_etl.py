@@ -30,7 +30,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import chain, dag, task
+from airflow.sdk import dag, task
 
 from nightshift.assets import CRM_DEALS
 from nightshift.policy import house
@@ -48,10 +48,10 @@ LONG = timedelta(hours=10)
 )
 def hubspot_etl() -> None:
     @task(execution_timeout=LONG)
-    def read(stream: str, params: dict[str, Any], run_id: str) -> dict[str, Any]:
+    def read(stream: str, before: dict[str, Any], params: dict[str, Any], run_id: str) -> dict[str, Any]:
         from nightshift.read_crm import read_stream
 
-        return read_stream(stream, params, run_id)
+        return read_stream(stream, before, params, run_id)
 
     @task(outlets=[CRM_DEALS])
     def report(done: dict[str, Any], outlet_events: Any) -> dict[str, Any]:
@@ -63,15 +63,11 @@ def hubspot_etl() -> None:
         outlet_events[CRM_DEALS].extra = {name: told[name] for name in known}
         return told
 
-    done = {
-        "directory": read.override(task_id="read_directory")("directory"),
-        "deals": read.override(task_id="read_deals")("deals"),
-        "archived_deals": read.override(task_id="read_archived_deals")("archived_deals"),
-        "contacts": read.override(task_id="read_contacts")("contacts"),
-        "companies": read.override(task_id="read_companies")("companies"),
-        "check": read.override(task_id="check")("check"),
-    }
-    chain(*done.values())
+    done: dict[str, Any] = {}
+    before: Any = {}
+    for stream in ("directory", "deals", "archived_deals", "contacts", "companies", "check"):
+        task_id = stream if stream == "check" else f"read_{stream}"
+        done[stream] = before = read.override(task_id=task_id)(stream, before)
     report(done)
 
 

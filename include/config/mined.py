@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from include.config.section import PositiveFloat, PositiveInt, Section, Share
+from include.config.section import PositiveInt, Section, Share
 
 
 class JudgingThresholds(Section):
@@ -19,9 +19,6 @@ class JudgingThresholds(Section):
     false_discovery_rate: Share
     least_ads: PositiveInt
     seed: int
-    rounds: PositiveInt
-    early_stopping_rounds: PositiveInt
-    learning_rate: PositiveFloat
 
 
 class MinedThresholds(Section):

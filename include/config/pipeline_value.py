@@ -41,6 +41,7 @@ class PipelineValueThresholds(Section):
     min_lost: PositiveInt
     min_campaign_deals: PositiveInt
     min_cell_deals: PositiveInt
+    min_reason_deals: PositiveInt
     horizon_days: int = Field(gt=0, le=180)
     window_days: PositiveInt
     max_training_days: PositiveInt

@@ -29,11 +29,19 @@ _log = logging.getLogger(__name__)
 def check_deals(engine: Engine, client: HubSpotClient, settings: CrmThresholds) -> dict[str, Any]:
     """Compare, read again, compare again.
 
+    While another run reads deals nothing is done: what is read here could undo its newer rows.
+
     Returns:
         `deals`: live deals stored; `refetched`: deals read again; `behind`: deals that HubSpot's search index
         does not show yet as they are; `warnings`: a sentence for each difference that stayed; `quarantined`:
-        values in quarantine, and `quarantined_shown`, the first of them.
+        values in quarantine, and `quarantined_shown`, the first of them; `busy` where another run is at work,
+        and nothing was done.
     """
+    with crm_sync.alone(engine, DEALS) as ours:
+        return _check(engine, client, settings) if ours else {"busy": True}
+
+
+def _check(engine: Engine, client: HubSpotClient, settings: CrmThresholds) -> dict[str, Any]:
     store = DealStore(engine, client, settings)
     before = client.calls
     with engine.begin() as connection:

@@ -155,10 +155,9 @@ def _stage_rows(pipelines: list[Object]) -> Iterator[dict[str, Any]]:
 
 def _chance(text: Any) -> Decimal | None:
     try:
-        chance = values.money(None if text is None else str(text))
+        return values.chance(None if text is None else str(text))
     except values.BadValue:
         return None
-    return chance if chance is not None and 0 <= chance <= 1 else None
 
 
 def _owner_row(told: Object) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from include.crm.errors import FunnelRefused
+from include.crm.people import has_email
 from include.meta_ads.errors import ExportRefused
 from include.meta_ads.table import Problem, Table, read_table, refuse
 
@@ -127,8 +128,14 @@ def _rows(
     for number, cells in table.rows:
         told = {field: cells[place] or None for field, place in at.items() if place is not None}
         lead_id, text = told.pop("lead"), told.pop(moment)
+        personal = [field for field, cell in {"lead": lead_id, **told}.items() if cell and has_email(cell)]
         if not lead_id:
             problems.append(Problem("is empty", number, known["lead"][0]))
+        elif personal:
+            # Not quoted, and not stored.
+            problems.append(
+                Problem("holds an e-mail address; export an id instead", number, known[personal[0]][0])
+            )
         elif lead_id in found:
             problems.append(Problem(f"lead '{lead_id}' is told twice", number))
         else:

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from include.command_line import DatabaseFailure, database_sentence
 from include.config import thresholds
@@ -57,7 +57,7 @@ def import_funnel(engine: Engine, leads: Path, won: Path, name: str) -> Imported
     source, pipeline_id = f"import:{name}", f"funnel_{name}"
     with engine.begin() as transaction:
         # Two imports under one name take turns.
-        transaction.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": pipeline_id})
+        crm.take_turns(transaction, pipeline_id)
         begin = min((lead.contacted_at for lead in funnel.leads), default=funnel.until)
         crm.upsert_stages(
             transaction, [_pipeline(pipeline_id, begin)], _stages(pipeline_id, begin), source=source
@@ -67,6 +67,8 @@ def import_funnel(engine: Engine, leads: Path, won: Path, name: str) -> Imported
         deals = crm.upsert_deals(
             transaction, (_deal(name, source, pipeline_id, lead) for lead in funnel.leads)
         )
+        taken_back = [_id(name, lead) for lead in funnel.leads if lead.won_at is None]
+        crm.forget_stage(transaction, taken_back, WON_STAGE)
         crm.upsert_stage_events(transaction, _events(name, funnel.leads))
         crm.replace_associations(
             transaction,

@@ -91,10 +91,13 @@ def normal_domain(text: str | None) -> str | None:
 def masked(text: str, limit: int) -> str:
     """A text in small letters without e-mail addresses and phone numbers, cut to `limit` characters.
 
+    What cannot be printed becomes a space: a database refuses some of it.
+
     >>> masked("Too dear, says Ada@mail.example (+1 555 100 0000)", 80)
     'too dear, says [e-mail] ([phone])'
     """
-    return _PHONE.sub("[phone]", _EMAIL.sub("[e-mail]", text.strip().lower()))[:limit]
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return _PHONE.sub("[phone]", _EMAIL.sub("[e-mail]", printable.strip().lower()))[:limit]
 
 
 def has_email(text: str) -> bool:

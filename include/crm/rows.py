@@ -255,8 +255,9 @@ def company_row(told: Object, key: PeopleKey) -> Row:
 
 
 def _joinable(text: Any) -> str | None:
-    """A key to join by, unless an e-mail address was put into it."""
-    return str(text) if text and len(str(text)) <= _LONGEST_TEXT and not has_email(str(text)) else None
+    """A key to join by, unless an e-mail address or what no database stores was put into it."""
+    key = str(text or "")
+    return key if 0 < len(key) <= _LONGEST_TEXT and key.isprintable() and not has_email(key) else None
 
 
 def _moment(text: Any) -> Any:

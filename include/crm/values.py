@@ -36,9 +36,22 @@ def money(text: str | None) -> Decimal | None:
     number = _number(text)
     if number is None:
         return None
-    if abs(number) >= _MOST:
-        raise BadValue("an amount of 16 digits or more")
-    return number.quantize(Decimal("0.01"))
+    cents = number.quantize(Decimal("0.01")) if abs(number) < _MOST else number
+    if abs(cents) >= _MOST:
+        raise BadValue("an amount of more than 16 digits")
+    return cents
+
+
+def chance(text: str | None) -> Decimal | None:
+    """A probability, as exact as it is told.
+
+    >>> chance("0.995"), chance("")
+    (Decimal('0.995'), None)
+    """
+    number = _number(text)
+    if number is not None and not 0 <= number <= 1:
+        raise BadValue("no number from 0 to 1")
+    return number
 
 
 def moment(text: str | None) -> datetime | None:

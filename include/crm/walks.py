@@ -74,7 +74,9 @@ def begin(mode: Mode, cursor_at: datetime | None, since: datetime | None, lag_mi
         return Walk(mode)
     if mode == "full" or cursor_at is None:
         # Changes of a part do not make a whole: the cursor stays unset and the next night reads all.
-        return Walk("full") if since is None or mode == "full" else Walk(mode, since, moves_cursor=False)
+        return (
+            Walk("full") if since is None or mode != "incremental" else Walk(mode, since, moves_cursor=False)
+        )
     overlapping = cursor_at - timedelta(minutes=lag_minutes)
     if since is None:
         return Walk(mode, overlapping, passes_known=True)

@@ -42,6 +42,14 @@ def upsert_stage_events(connection: Connection, rows: Rows) -> Merged:
     return _merge(connection, "deal_stage_event", rows)
 
 
+def forget_stage(connection: Connection, deal_ids: Sequence[str], stage_id: str) -> None:
+    """Remove a stage from the histories of deals, whose source no longer says that they entered it."""
+    connection.execute(
+        text("DELETE FROM crm.deal_stage_event WHERE deal_id = ANY(:ids) AND stage_id = :stage"),
+        {"ids": list(deal_ids), "stage": stage_id},
+    )
+
+
 def upsert_property_events(connection: Connection, rows: Rows) -> Merged:
     """Merge deal_id, property, changed_at, value."""
     return _merge(connection, "deal_property_event", rows)
@@ -145,6 +153,11 @@ def mark_archived(connection: Connection, table: str, ids: Sequence[str]) -> int
     ).rowcount
 
 
+def take_turns(connection: Connection, what: str) -> None:
+    """Wait for other transactions that named the same, and hold further ones off until this one ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:what))"), {"what": f"crm {what}"})
+
+
 def upsert_stages(connection: Connection, pipelines: Rows, stages: Rows, *, source: str = "hubspot") -> int:
     """Note the pipelines and stages there are; a state that ended keeps its row with `valid_to`.
 
@@ -155,6 +168,7 @@ def upsert_stages(connection: Connection, pipelines: Rows, stages: Rows, *, sour
     Returns:
         How many states ended because HubSpot no longer has the pipeline or stage.
     """
+    take_turns(connection, f"stages of {source}")
     gone = _new_states(
         connection, "pipeline", ("pipeline_id",), ("label", "display_order"), pipelines, source
     )

@@ -1,6 +1,7 @@
 """Gemini's `generateContent` for videos within the request, as far as Nightshift asks it.
 
-The answer is drawn from the request alone. Tokens are counted by modality as the vendor does, from a playing
+The answer is drawn from the request alone: a file that begins with `blocked` is refused by the vendor's
+safety rules, which costs its tokens and gives no candidate. Tokens are counted by modality as the vendor does, from a playing
 time guessed from the size of the file: a second is 258 of video and 32 of sound.
 """
 
@@ -17,6 +18,7 @@ from include.sandbox.credentials import same_key
 PREFIX = "/gemini"
 _VIDEO_TOKENS, _AUDIO_TOKENS, _BYTES_PER_S = 258, 32, 40_000
 _MOST_BYTES = 20_000_000
+_BLOCKED = b"blocked"
 
 
 def gemini_router(api_key: str) -> APIRouter:
@@ -55,12 +57,14 @@ def _answer(model: str, video: bytes, question: str) -> dict[str, Any]:
     digest = hashlib.sha256(video + question.encode()).hexdigest()
     words = max(1, len(question.split()))
     text = f"A product is shown for {seconds} seconds; a voice says why it helps."
+    blocked = video.startswith(_BLOCKED)
     told = {"TEXT": words, "VIDEO": _VIDEO_TOKENS * seconds, "AUDIO": _AUDIO_TOKENS * seconds}
-    prompt, answered, thought = sum(told.values()), len(text.split()), 20
+    prompt = sum(told.values())
+    answered, thought = (0, 0) if blocked else (len(text.split()), 20)
+    candidate = {"content": {"parts": [{"text": text}], "role": "model"}, "finishReason": "STOP", "index": 0}
+    said = {"promptFeedback": {"blockReason": "SAFETY"}} if blocked else {"candidates": [candidate]}
     return {
-        "candidates": [
-            {"content": {"parts": [{"text": text}], "role": "model"}, "finishReason": "STOP", "index": 0}
-        ],
+        **said,
         "usageMetadata": {
             "promptTokenCount": prompt,
             "candidatesTokenCount": answered,

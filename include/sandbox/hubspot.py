@@ -190,9 +190,7 @@ def _batch_read(store: HubSpotStore, kind: str, body: dict[str, Any], archived: 
     missing = [str(id_) for id_ in ids if id_ not in rows]
     if not missing:
         return 200, answer
-    error = hubspot_error(
-        "OBJECT_NOT_FOUND", f"Could not get some {kind.upper()} objects, they may be gone"
-    )
+    error = hubspot_error("OBJECT_NOT_FOUND", f"Could not get some {kind.upper()} objects, they may be gone")
     return 207, {**answer, "numErrors": 1, "errors": [{**error, "context": {"ids": missing}}]}
 
 

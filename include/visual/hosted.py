@@ -50,10 +50,11 @@ class VideoAnswer:
 
     Attributes:
         answer_id: the vendor's name for it, so that it is booked once.
+        text: None where the vendor counted the tokens and gave no words (blocked, or cut off before any).
     """
 
     answer_id: str
-    text: str
+    text: str | None
     usage: Usage
 
 
@@ -96,7 +97,7 @@ class Gemini:
             VideoNotSendable: wrong kind, or too large.
             VendorBusy: no answer, too many requests, or an error of theirs; nothing is charged.
             VendorRefused: the key or the request is refused.
-            AnswerInvalid: the answer has another form; it may be charged, and is not booked.
+            AnswerInvalid: the answer does not say what it is charged as.
         """
         kind, size = _TYPES.get(video.suffix.lower()), video.stat().st_size
         if kind is None or size > self._most_bytes:
@@ -142,6 +143,7 @@ def ask_and_book(
     Raises:
         HostedVideoOff: it is not enabled; nothing is sent.
         PriceUnknown: the model has no price on that day; nothing is sent.
+        AnswerInvalid: the vendor gave no words; what it counted is booked.
     """
     if not enabled:
         raise HostedVideoOff(
@@ -164,15 +166,23 @@ def ask_and_book(
             booked_on=day,
             prices=known,
         )
+    if answer.text is None:
+        raise AnswerInvalid(
+            f"{intelligence.provider} gave no words about {video.name} (blocked, or cut off before any); the "
+            f"call is booked under {intelligence.provider}-{answer.answer_id}: asking again costs again"
+        )
     return answer, cost
 
 
 def _read(answer: httpx.Response, provider: str) -> VideoAnswer:
     try:
         told = answer.json()
-        parts = told["candidates"][0]["content"]["parts"]
+        candidates = told.get("candidates") or [{}]
+        # A blocked prompt has no candidate, a blocked answer no content: the tokens are charged all the same.
+        parts = (candidates[0].get("content") or {}).get("parts") or ()
         text = "".join(part.get("text", "") for part in parts if not part.get("thought"))
-        return VideoAnswer(str(told["responseId"]), text, Usage.of_gemini(_snake(told["usageMetadata"])))
+        usage = Usage.of_gemini(_snake(told["usageMetadata"]))
+        return VideoAnswer(str(told["responseId"]), text or None, usage)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise AnswerInvalid(
             f"{provider} answered in another form ({type(error).__name__} {error}): nothing was kept of it"

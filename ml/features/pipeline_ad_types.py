@@ -20,7 +20,7 @@ PSEUDO_DEALS = 30.0
 
 
 def ad_types(frames: CrmFrames, now: object, min_closed: int) -> pd.DataFrame:
-    """The table, best value per deal first within each kind.
+    """The table, highest shrunk win rate first within each kind, those of few deals last.
 
     Args:
         frames: what is known at `now`.

@@ -197,9 +197,10 @@ def _consistent(frames: CrmFrames) -> CrmFrames:
             "stage event: load "
             "the histories with hubspot_etl first"
         )
-    # A deal whose history begins before its creation date was imported; it began when it began.
+    # A deal begins with its history: nothing is known of it before, though the CRM lets people date its
+    # creation back, and imported histories begin before it.
     first = pd.Series(begun.reindex(deals["deal_id"]).to_numpy(), index=deals.index)
-    deals = deals.assign(created_at=deals["created_at"].where(deals["created_at"] <= first, first))
+    deals = deals.assign(created_at=first)
     return replace(
         frames,
         deals=deals.sort_values(["created_at", "deal_id"], kind="stable").reset_index(drop=True),

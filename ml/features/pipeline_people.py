@@ -16,6 +16,7 @@ from ml.features.pipeline_frames import CrmFrames, naive
 from ml.features.survival import Z_95
 
 NO_REASON = "(none given)"
+RARE_REASON = "(other)"
 RECENT_DAYS = 30
 
 
@@ -75,9 +76,14 @@ class ReasonDrift:
     new: tuple[str, ...]
 
 
-def reason_drift(frames: CrmFrames, now: object) -> ReasonDrift:
-    """Why deals were won and lost in the last 30 days and before. Reasons of few words; free text is
-    cut.
+def reason_drift(frames: CrmFrames, now: object, min_deals: int) -> ReasonDrift:
+    """Why deals were won and lost in the last 30 days and before.
+
+    Args:
+        frames: what is known at `now`.
+        now: the moment; the last 30 days are those before it.
+        min_deals: a reason that fewer deals give is told as `(other)`: sales people may write what they
+            like there, people's names too, and what several deals say alike is a choice from a list.
     """
     from scipy.spatial.distance import jensenshannon
     from scipy.stats import chi2_contingency
@@ -87,6 +93,9 @@ def reason_drift(frames: CrmFrames, now: object) -> ReasonDrift:
     closed["outcome"] = np.where(closed["is_won"], "won", "lost")
     reason = closed["won_reason"].where(closed["is_won"], closed["lost_reason"])
     closed["reason"] = reason.fillna(NO_REASON).astype(str).str.slice(0, 60)
+    given = closed.groupby("reason")["deal_id"].transform("size")
+    rare = (given < min_deals) & (closed["reason"] != NO_REASON)
+    closed["reason"] = closed["reason"].where(~rare, RARE_REASON)
     closed["recent"] = closed["closed_at"].to_numpy() > naive(now) - np.timedelta64(RECENT_DAYS, "D")
     table = pd.crosstab([closed["outcome"], closed["reason"]], closed["recent"])
     table = table.reindex(columns=[False, True], fill_value=0).rename(
@@ -103,5 +112,8 @@ def reason_drift(frames: CrmFrames, now: object) -> ReasonDrift:
         p_value = float(chi2_contingency(lost[lost.sum(axis=1) > 0]).pvalue)
     new = table[(table["before"] == 0) & (table["recent"] > 0)].index.get_level_values("reason")
     return ReasonDrift(
-        table.reset_index(), distance, p_value, tuple(str(reason) for reason in new if reason != NO_REASON)
+        table.reset_index(),
+        distance,
+        p_value,
+        tuple(str(reason) for reason in new if reason not in {NO_REASON, RARE_REASON}),
     )

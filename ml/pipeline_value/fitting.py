@@ -51,7 +51,7 @@ def _boost(periods: PersonPeriods, encoded: np.ndarray, settings: PipelineSettin
         "cat_l2": 50.0,
         "seed": settings.seed,
         "deterministic": True,
-        "force_row_wise": True,
+        "force_col_wise": True,
         "num_threads": 1,
         "verbose": -1,
     }

@@ -1,9 +1,9 @@
 """From histories to rows to learn from: each row asks whether an open deal ends within a stretch of days
 ahead.
  A deal is looked at several times in its life (landmarks). From each look on, every stretch of days
-ahead that was wholly seen, or in which the deal ended, is a row: 0 still open, 1 won, 2 lost. A stretch
-that reaches past what is known is left out, so an open deal counts as open for as long as it was, and as
-nothing after that.
+ahead up to the deal's end is a row: 0 still open, 1 won, 2 lost. A stretch that reaches past what is
+known is left out whether the deal ended in it or not, so an open deal counts as open for as long as it
+was, and as nothing after that.
 """
 
 from __future__ import annotations
@@ -56,9 +56,11 @@ def person_periods(
     codes, moments, features = codes[looked], moments[looked], features[looked].reset_index(drop=True)
     days, ending, final = next_end(histories, codes, moments, until)
     ended_in = np.searchsorted(EDGES, days, side="left")
-    seen = np.searchsorted(EDGES, days, side="right")
-    # An ended deal has rows up to the stretch it ended in, an open one those that were wholly seen.
-    rows = np.where(ending > 0, np.minimum(ended_in + 1, len(EDGES)), seen)
+    watched = np.asarray((until - moments) / np.timedelta64(1, "D"), dtype="float64")
+    seen = np.searchsorted(EDGES, watched, side="right")
+    # A stretch that is not wholly seen yet is left out of ended deals too: open ones have no row in it, and
+    # ends alone would make deals look faster than they are.
+    rows = np.where(ending > 0, np.minimum(ended_in + 1, seen), seen)
     look = np.repeat(np.arange(len(codes)), rows)
     stretch = np.arange(len(look)) - np.repeat(np.cumsum(rows) - rows, rows)
     ended = np.where(stretch == ended_in[look], ending[look], OPEN)

@@ -196,7 +196,7 @@ class ShardAnalysis:
 
     def _is_known(self, digest: str) -> bool:
         return digest in self._failed_before or any(
-            recipe.key(digest) in self._by_key or self.folder.path(digest, recipe.key(digest)).is_file()
+            recipe.key(digest) in self._by_key or self.folder.read(digest, recipe.key(digest)) is not None
             for recipe in self._welcome
         )
 

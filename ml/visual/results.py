@@ -34,9 +34,13 @@ class ResultFolder:
         return self.folder / f"{content_hash}-{analysis_key[:16]}.json"
 
     def read(self, content_hash: str, analysis_key: str) -> dict[str, Any] | None:
-        """A result, or None where there is none."""
+        """A result, or None where there is none that can be used: then the video is seen anew."""
         path = self.path(content_hash, analysis_key)
-        return read_result(path) if path.is_file() else None
+        try:
+            return read_result(path) if path.is_file() else None
+        except ValueError:
+            # Damaged on its way here, or of an older form: it must not hold up the shard for ever.
+            return None
 
     def write(self, result: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None = None) -> None:
         """Keep a result under its `content_hash` and `analysis_key`."""

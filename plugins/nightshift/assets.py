@@ -30,7 +30,7 @@ CTR_MODEL = Asset("nightshift://models/ctr", group="models")
 # Emitted by train_pipeline_value; starts forecast_pipeline.
 PIPELINE_MODEL = Asset("nightshift://models/pipeline_value", group="models")
 
-# Emitted by forecast_pipeline: what open deals will bring, per campaign and ad; shown under Browse > Pipeline.
+# Emitted by forecast_pipeline: what open deals will bring, per campaign and ad; read by the weekly report.
 PIPELINE_FORECAST = Asset("nightshift://models/pipeline_forecast", group="models")
 
 # Emitted by drift_report every day; read by weekly_learning_report.

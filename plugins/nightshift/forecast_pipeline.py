@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from sqlalchemy import Engine
 
+    from include.config.pipeline_value import PipelineValueThresholds
     from ml.features.pipeline_frames import CrmFrames
     from ml.pipeline_value.forecast import DealOutlook
     from ml.registry import RegisteredVersion
@@ -54,7 +55,7 @@ def forecast_and_keep(*, day: date, engine: Engine, tracking_uri: str) -> dict[s
     tables = {
         level: pipeline_roas(look, paid, level, at, settings, model.spread) for level in ("campaign", "ad")
     }
-    told = _told(frames, look, at, limits.min_cell_deals, version)
+    told = _told(frames, look, at, limits, version)
     told["window_days"], told["horizon_days"], told["interval"] = (
         settings.window_days, settings.horizon_days, settings.interval,
     )  # fmt: skip
@@ -131,7 +132,11 @@ def _rows(level: str, table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _told(
-    frames: CrmFrames, look: DealOutlook, at: np.datetime64, min_cell: int, version: RegisteredVersion
+    frames: CrmFrames,
+    look: DealOutlook,
+    at: np.datetime64,
+    limits: PipelineValueThresholds,
+    version: RegisteredVersion,
 ) -> dict[str, Any]:
     """Everything the page shows beside the rows, as JSON. No person is in it but owners, by the CRM's
     id.
@@ -141,7 +146,7 @@ def _told(
     from ml.features.pipeline_people import owner_effects, reason_drift
 
     matched = look.deals["matched_by"].value_counts()
-    reasons = reason_drift(frames, at)
+    reasons = reason_drift(frames, at, limits.min_reason_deals)
     shown = (
         "mape_campaign",
         "mape_stage_table",
@@ -157,7 +162,7 @@ def _told(
         "attributed_share": _plain(float(look.deals["campaign_id"].notna().mean()))
         if len(look.deals)
         else None,
-        "ad_types": _records(ad_types(frames, at, min_cell)),
+        "ad_types": _records(ad_types(frames, at, limits.min_cell_deals)),
         "stage_norms": _records(stage_norms(frames, at)),
         "owners": _records(owner_effects(frames)),
         "reasons": {

@@ -63,7 +63,7 @@ def pipeline_settings(values: PipelineValueThresholds) -> PipelineSettings:
     """The model's settings from the thresholds file."""
     from ml.pipeline_value import HazardSettings, PipelineGates, PipelineSettings
 
-    own = values.model_dump(exclude={"hazard", "gates", "min_cell_deals"})
+    own = values.model_dump(exclude={"hazard", "gates", "min_cell_deals", "min_reason_deals"})
     return PipelineSettings(
         **own,
         hazard=HazardSettings(**values.hazard.model_dump()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
@@ -40,15 +41,17 @@ SINCE_PARAM = Param(
 )
 
 
-def read_stream(stream: str, params: dict[str, Any], run_id: str) -> dict[str, Any]:
+def read_stream(stream: str, before: dict[str, Any], params: dict[str, Any], run_id: str) -> dict[str, Any]:
     """Read one of `include.crm.report.STREAMS`, and record the run in `crm.sync_run`.
 
     Args:
+        before: what this function returned of the stream before, empty for the first. Where the calls of the
+            day were used up there and the day is not over, HubSpot is not asked, and no run recorded.
         params: `mode` and `since` of the run.
 
     Returns:
-        The counts of the stream's function; `{"stopped": sentence}` where the portal's calls of the day are
-        used up. What was read is stored then.
+        The counts of the stream's function; `stopped` (a sentence) and `resumes_at` where the portal's calls
+        of the day are used up. What was read is stored then.
 
     Raises:
         CrmNotConnected, CrmTokenRefused, CrmRequestRefused: somebody has to act.
@@ -61,6 +64,8 @@ def read_stream(stream: str, params: dict[str, Any], run_id: str) -> dict[str, A
     from include.db import crm_sync
     from nightshift.connections import connection, nightshift_engine
 
+    if before.get("stopped") and datetime.now(UTC) < datetime.fromisoformat(before["resumes_at"]):
+        return {name: before[name] for name in ("stopped", "resumes_at")}
     read = _reader(stream, params["mode"], _moment(params.get("since")))
     engine, settings, found = nightshift_engine(), thresholds().crm, connection("hubspot_default")
     client, key = open_crm(engine, settings, host=found.host, token=found.password, extra=found.extra_dejson)
@@ -69,7 +74,7 @@ def read_stream(stream: str, params: dict[str, Any], run_id: str) -> dict[str, A
         try:
             done = read(engine, client, key, settings)
         except CrmDailyLimit as limit:
-            done = {"stopped": str(limit)}
+            done = {"stopped": str(limit), "resumes_at": limit.resumes_at.isoformat()}
     crm_sync.end_run(engine, run_id, stream, done)
     return done
 
@@ -88,8 +93,8 @@ def _reader(stream: str, mode: Any, since: datetime | None) -> Read:
             engine, client, settings, mode=mode, since=since
         ),
         "archived_deals": lambda engine, client, _, settings: load_archived_deals(engine, client, settings),
-        "contacts": lambda *opened: load_linked(*opened, CONTACTS, mode=mode, since=since),
-        "companies": lambda *opened: load_linked(*opened, COMPANIES, mode=mode, since=since),
+        "contacts": partial(load_linked, kind=CONTACTS, mode=mode, since=since),
+        "companies": partial(load_linked, kind=COMPANIES, mode=mode, since=since),
         "check": lambda engine, client, _, settings: check_deals(engine, client, settings),
     }
     return readers[stream]

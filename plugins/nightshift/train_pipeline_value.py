@@ -43,6 +43,7 @@ def train_and_register_pipeline(
     from include.config import thresholds
     from include.db.ml import TrainingRun, model_lock, record_training_run
     from include.db.pipeline import left_out
+    from ml.features.pipeline import FEATURE_SET
     from ml.pipeline_value import TooFewDeals, fingerprint, train_pipeline
     from ml.registry import (
         connect,
@@ -64,7 +65,7 @@ def train_and_register_pipeline(
     data = fingerprint(frames)
     # The day counts: an open deal that was silent since is a day older.
     key = training_key(
-        model=name, fingerprint=data, feature_set="pipeline-1", settings=flat | {"day": day.isoformat()}
+        model=name, fingerprint=data, feature_set=FEATURE_SET, settings=flat | {"day": day.isoformat()}
     )
     client = connect(tracking_uri)
     with model_lock(engine, name):

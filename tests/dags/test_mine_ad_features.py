@@ -34,7 +34,8 @@ def values(rows: list[tuple[Any, ...]]) -> np.ndarray:
 
 
 def few_trees(values: dict[str, Any]) -> None:
-    values["mined"]["judging"] |= {"rounds": 40, "early_stopping_rounds": 10, "folds": 2, "repeats": 2}
+    values["ctr"]["lightgbm"] |= {"rounds": 40, "early_stopping_rounds": 10}
+    values["mined"]["judging"] |= {"folds": 2, "repeats": 2}
 
 
 def test_a_night_mines_everything_then_what_changed_and_judges_once_a_week(

@@ -102,6 +102,15 @@ def test_a_win_that_is_told_later_moves_the_deal(db: Engine, files: tuple[Path, 
     assert (done.deals.changed, done.deals.unchanged) == (1, 2)
 
 
+def test_a_win_that_is_taken_back_leaves_the_history(db: Engine, files: tuple[Path, Path]) -> None:
+    import_funnel(db, *files, "shop")
+    files[1].write_text(WON.replace("a,s1,2018-02-26 19:58:54,pet,online_medium\n", ""))
+    import_funnel(db, *files, "shop")
+    query = text("SELECT stage_id FROM crm.deal_stage_event WHERE deal_id = 'shop:a'")
+    with db.connect() as connection:
+        assert list(connection.execute(query).scalars()) == ["lead"]
+
+
 @pytest.mark.parametrize(
     ("leads", "won", "message"),
     [
@@ -111,6 +120,8 @@ def test_a_win_that_is_told_later_moves_the_deal(db: Engine, files: tuple[Path, 
         (LEADS, WON + ",s1,2018-02-09,pet,x\n", "column 'mql_id': is empty"),
         (LEADS, WON.replace("2018-02-26 19:58:54", ""), "'' is no date"),
         ("", WON, "is empty"),
+        (LEADS + "ada@mail.example,2018-02-09,p1,x\n", WON, "'mql_id': holds an e-mail address"),
+        (LEADS + "e,2018-02-09,p1,ada@mail.example\n", WON, "'origin': holds an e-mail address"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_one_sentence_and_nothing_is_written(
@@ -118,8 +129,9 @@ def test_what_cannot_be_read_is_refused_in_one_sentence_and_nothing_is_written(
 ) -> None:
     files[0].write_text(leads)
     files[1].write_text(won)
-    with pytest.raises(FunnelRefused, match=message):
+    with pytest.raises(FunnelRefused, match=message) as refused:
         import_funnel(db, *files, "shop")
+    assert "ada@" not in str(refused.value)
     assert not any(everything(db).values())
 
 

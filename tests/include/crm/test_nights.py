@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from include.crm.errors import CrmDirectoryUnread, CrmRequestRefused, CrmUnreachable
+from include.db import crm
 from tests.include.crm.portal import FIRST, Nights, Portal, tables
 
 COLUMNS = {
@@ -150,6 +152,20 @@ def test_merged_deals_point_to_what_they_became_also_in_a_chain(read: Nights, po
     assert report["warnings"] == []
 
 
+def test_deals_merged_twice_in_one_day_are_not_live_and_nothing_is_warned_of(
+    read: Nights, portal: Portal
+) -> None:
+    portal.control("merge", winner=1_000_000_001, loser=1_000_000_000)
+    portal.control("merge", winner=1_000_000_002, loser=1_000_000_001)
+    portal.settle()
+    report = read.run()
+    live = read.rows("SELECT deal_id FROM crm.deal WHERE NOT archived AND merged_into IS NULL")
+    assert len(live) == report["deals_live"] == 118
+    assert not {("1000000000",), ("1000000001",)} & set(live)
+    assert read.value("SELECT merged_into FROM crm.deal WHERE deal_id = '1000000001'") == "1000000002"
+    assert report["warnings"] == []
+
+
 def test_a_deleted_stage_stays_as_it_was_and_a_new_one_of_the_same_label_is_another(
     read: Nights, portal: Portal
 ) -> None:
@@ -189,6 +205,24 @@ def test_a_deleted_pipeline_is_kept_with_its_end(read: Nights, portal: Portal) -
     ended = "SELECT deleted, valid_to IS NOT NULL FROM crm.pipeline WHERE pipeline_id = 'enrolment'"
     assert read.rows(ended) == [(True, True)]
     assert read.value("SELECT count(*) FROM crm.stage WHERE pipeline_id = 'enrolment' AND NOT deleted") == 0
+
+
+def test_two_runs_that_first_meet_a_pipeline_take_turns(nights: Nights) -> None:
+    told: dict[str, Any] = dict.fromkeys(("created_at", "updated_at"))
+    pipelines = [{"pipeline_id": "p", "label": "P", "display_order": 0, **told}]
+
+    def second() -> int:
+        with nights.engine.begin() as connection:
+            return crm.upsert_stages(connection, pipelines, [])
+
+    with ThreadPoolExecutor(1) as pool, nights.engine.begin() as connection:
+        crm.upsert_stages(connection, pipelines, [])
+        waiting = pool.submit(second)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        connection.commit()
+        assert waiting.result(10) == 0
+    assert nights.rows("SELECT pipeline_id, valid_to FROM crm.pipeline") == [("p", None)]
 
 
 def test_an_emptied_list_of_pipelines_is_not_believed(read: Nights, portal: Portal) -> None:

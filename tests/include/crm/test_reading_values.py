@@ -12,9 +12,10 @@ import pytest
 from include.crm import directory, people, refusals, values
 from include.crm.people import PeopleKey, masked, normal_domain, normal_email, normal_phone
 from include.crm.report import summarise
-from include.crm.rows import KeptProperties, deal_rows
+from include.crm.rows import KeptProperties, contact_row, deal_rows
 from include.crm.values import BadValue
 from include.crm.walks import Walk, begin
+from tests.include.crm.portal import Nights, Portal
 
 KEPT = KeptProperties.of_catalogue(
     {
@@ -42,6 +43,8 @@ def test_examples_hold(module: Any) -> None:
         (values.money, "-.5", Decimal("-0.50")),
         (values.money, "0.005", Decimal("0.00")),
         (values.money, None, None),
+        (values.chance, "0.125", Decimal("0.125")),
+        (values.chance, "0.996", Decimal("0.996")),
         (values.moment, "2026-01-06", datetime(2026, 1, 6, tzinfo=UTC)),
         (values.moment, "2026-01-06T10:00:00.5+02:00", datetime(2026, 1, 6, 8, 0, 0, 500_000, tzinfo=UTC)),
         (values.moment, "", None),
@@ -59,6 +62,8 @@ def test_good_values_are_read(read: Callable[[Any], Any], text: str | None, valu
     ("read", "texts"),
     [
         (values.money, ["1,000.00", "12 USD", "NaN", "Infinity", "1e999", "0x10", "9" * 30, "１２"]),
+        (values.money, ["9999999999999999.999"]),
+        (values.chance, ["1.0001", "-0.1", "half"]),
         (values.moment, ["yesterday", "2026-02-30", "1969-12-31", "9999-01-01", "99999999999999999"]),
         (values.truth, ["yes", "TRUE", "1"]),
         (values.word, ["a@b.example", "x" * 301, "tab\tbed"]),
@@ -101,6 +106,21 @@ def test_addresses_are_masked(text: str) -> None:
     assert "[" in told
     assert "ada" not in told.replace("[e-mail]", "")
     assert not any(letter.isdigit() for letter in told)
+
+
+def test_what_no_database_stores_is_left_out_of_texts_and_keys(nights: Nights, portal: Portal) -> None:
+    portal.control("seed", count=2)
+    (deal, other) = portal.deals()
+    portal.set(deal["id"], closed_lost_reason="too\x00dear")
+    portal.set(other["id"], amount="9999999999999999.999")
+    portal.settle()
+    nights.run()
+    assert nights.value("SELECT lost_reason FROM crm.deal WHERE deal_id = :id", id=deal["id"]) == "too dear"
+    set_aside = nights.rows("SELECT DISTINCT deal_id, split_part(property, ' ', 1) FROM crm.quarantine")
+    assert set_aside == [(other["id"], "amount")]
+    contact = {"id": "1", "properties": {"utm_source": "a\x00b", "utm_content": "c"}}
+    row = contact_row(contact, nights.key)
+    assert (row["utm_source"], row["utm_content"]) == (None, "c")
 
 
 def test_a_deal_keeps_what_is_used_and_what_is_harmless() -> None:
@@ -154,6 +174,8 @@ def test_where_a_walk_begins() -> None:
     assert begin("reconcile", None, None, 10) == Walk("full")
     assert begin("full", cursor, earlier, 10) == Walk("full")
     assert begin("reconcile", cursor, None, 10) == Walk("reconcile")
+    # A comparison has no beginning in time; with nothing stored it is a first night.
+    assert begin("reconcile", None, earlier, 10) == Walk("full")
     assert begin("incremental", cursor, earlier, 10).moves_cursor
     assert not begin("incremental", cursor, later, 10).moves_cursor
     assert not begin("incremental", None, earlier, 10).moves_cursor

@@ -109,3 +109,14 @@ def test_an_answer_of_another_form_is_not_used(db, video):
     with pytest.raises(AnswerInvalid, match="another form"):
         asked(db, vendor, video)
     assert ledger(db) == []
+
+
+def test_a_blocked_answer_is_booked_before_it_is_refused(sandbox, db, video):
+    blocked = video.with_name("blocked.mp4")
+    blocked.write_bytes(b"blocked" + bytes(80_000))
+    with pytest.raises(AnswerInvalid, match="gave no words"):
+        asked(db, gemini(sandbox), blocked)
+
+    (row,) = ledger(db)
+    assert row[6] == 2 * 258
+    assert row[8] == 0

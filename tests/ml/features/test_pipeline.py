@@ -19,6 +19,7 @@ from ml.features.pipeline import (
 from ml.features.pipeline_attribution import attribute
 from ml.features.pipeline_frames import CrmFrames, CrmInputInvalid, naive
 from ml.features.pipeline_peeking import peeking_deal_features
+from ml.pipeline_value.periods import person_periods
 from tests.ml.crm_by_hand import crm, row
 from tests.ml.crm_frames import simulated_crm
 
@@ -64,6 +65,17 @@ def test_a_moment_before_a_deal_or_an_unknown_deal_is_refused() -> None:
         features_of(frames, "d", "2026-01-04")
     with pytest.raises(CrmInputInvalid, match="there is no deal x"):
         features_of(frames, "x", "2026-01-04")
+
+
+def test_a_deal_whose_creation_was_dated_back_begins_with_its_history() -> None:
+    frames = crm({"c": [("2026-01-01", "first")], "d": [("2026-01-05", "first"), ("2026-01-08", "second")]})
+    dated = frames.deals.assign(created_at=pd.Timestamp("2025-12-01"))
+    back = CrmFrames.checked(**{**vars(frames), "deals": dated})
+    histories = prepare(back)
+    codes, _ = open_moments(histories, naive("2026-01-03"))
+    assert histories.deals["deal_id"].iloc[codes].tolist() == ["c"]
+    assert features_of(back, "d", "2026-01-06")["age_days"] == 1.0
+    person_periods(histories, naive("2026-02-01"), naive("2025-01-01"), seed=1)
 
 
 def test_an_owners_effect_counts_only_deals_that_had_closed_and_is_pulled_towards_none() -> None:

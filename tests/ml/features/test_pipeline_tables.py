@@ -84,12 +84,20 @@ def test_a_reason_the_crm_did_not_have_before_is_told() -> None:
     deals = {f"o{n}": [("2026-01-01", "first"), ("2026-01-09", "lost")] for n in range(50)}
     deals |= {f"n{n}": [("2026-03-01", "first"), ("2026-03-09", "lost")] for n in range(50)}
     reasons = {deal: "price" if deal[0] == "o" else "went_silent" for deal in deals}
-    drift = reason_drift(crm(deals, reasons=reasons), pd.Timestamp("2026-03-10"))
+    drift = reason_drift(crm(deals, reasons=reasons), pd.Timestamp("2026-03-10"), 5)
     assert drift.new == ("went_silent",)
     assert drift.distance == pytest.approx(1.0)
     assert drift.p_value < 1e-6
-    quiet = reason_drift(crm(deals, reasons=dict.fromkeys(deals, "price")), pd.Timestamp("2026-03-10"))
+    quiet = reason_drift(crm(deals, reasons=dict.fromkeys(deals, "price")), pd.Timestamp("2026-03-10"), 5)
     assert (quiet.new, quiet.p_value) == ((), 1.0)
+
+
+def test_what_a_sales_person_wrote_about_one_deal_is_not_told() -> None:
+    deals = {f"d{n}": [("2026-01-01", "first"), ("2026-03-09", "lost")] for n in range(12)}
+    reasons = {deal: "price" for deal in deals} | {"d0": "Jane Roe is on leave", "d1": "ask John Doe in May"}
+    drift = reason_drift(crm(deals, reasons=reasons), pd.Timestamp("2026-03-10"), 5)
+    assert dict(zip(drift.table["reason"], drift.table["recent"], strict=True)) == {"price": 10, "(other)": 2}
+    assert drift.new == ("price",)
 
 
 def ad_days(days: list[str]) -> pd.DataFrame:

@@ -64,6 +64,16 @@ def test_an_open_deal_is_open_as_long_as_it_was_seen_and_nothing_after() -> None
     assert periods.final_amount[at_birth["won"]] == 12.0
 
 
+def test_a_stretch_that_is_not_wholly_seen_counts_for_no_deal_even_if_it_ended_in_it() -> None:
+    """Else the newest looks would all be at deals that ended."""
+    deals = {
+        "won": [("2026-01-01", "first"), ("2026-01-02", "won")],
+        "open": [("2026-01-01", "first")],
+    }
+    periods = person_periods(prepare(crm(deals)), naive("2026-01-02T12:00"), naive("2025-01-01"), seed=1)
+    assert len(periods.ended) == 0
+
+
 def test_chances_grow_with_the_days_ahead_and_never_exceed_one(forecast) -> None:
     for within in (forecast.won_within, forecast.lost_within):
         assert (np.diff(within, axis=1) >= 0).all()

@@ -44,9 +44,11 @@ def fingerprint_of(path: Path) -> Fingerprint:
     return Fingerprint.of_values(told["perceptual_hash"])
 
 
-def pairs(folder: Path, seed: int, ways: dict[str, dict[str, Any]]) -> list[Pair]:
+def pairs(
+    folder: Path, seed: int, ways: dict[str, dict[str, Any]], *, width: int = 240, height: int = 426
+) -> list[Pair]:
     """A drawn video with its copies, and with videos that are none but look like it."""
-    size = {"width": 240, "height": 426}
+    size = {"width": width, "height": height}
     story = [
         Scene(seed + 1, 1.2),
         Scene(seed + 2, 1.4, "SALE TODAY\nonly here"),

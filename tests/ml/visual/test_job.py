@@ -58,6 +58,17 @@ def test_a_second_run_decodes_and_forwards_nothing(make_job, clip, other_clip, m
     assert work.files() == kept
 
 
+def test_a_damaged_result_is_made_anew_and_holds_up_nothing(make_job, other_clip):
+    work = make_job()
+    work.run([other_clip])
+    (path,) = work.out.glob("*-*.json")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+
+    assert work.run([other_clip])["decodes"] == 1
+    assert path.read_bytes() == whole
+
+
 def test_failures_are_remembered_too(make_job, tmp_path):
     text = tmp_path / "letter.mp4"
     text.write_text("not a video")
