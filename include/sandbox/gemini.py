@@ -1,8 +1,9 @@
 """Gemini's `generateContent` for videos within the request, as far as Nightshift asks it.
 
-The answer is drawn from the request alone: a file that begins with `blocked` is refused by the vendor's
-safety rules, which costs its tokens and gives no candidate. Tokens are counted by modality as the vendor does, from a playing
-time guessed from the size of the file: a second is 258 of video and 32 of sound.
+The answer is drawn from the request alone. A file that begins with `blocked` is refused by the vendor's
+safety rules, which costs its tokens and gives no candidate.
+Tokens are counted by modality as the vendor does, from a playing time guessed from the size of the file: a
+second is 258 of video and 32 of sound.
 """
 
 import base64

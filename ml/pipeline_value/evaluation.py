@@ -12,7 +12,7 @@ from ml.features.pipeline import Histories
 from ml.features.pipeline_frames import CrmFrames
 from ml.pipeline_value.baselines import last_month_value, stage_table_value
 from ml.pipeline_value.errors import TooFewDeals
-from ml.pipeline_value.forecast import deviations, outlook
+from ml.pipeline_value.forecast import deviations, interval, outlook
 from ml.pipeline_value.model import PipelineModel
 from ml.pipeline_value.settings import PipelineSettings
 
@@ -100,7 +100,7 @@ def judge(
     told = deviation > 0
     found_spread = float(np.sqrt(np.mean((error[told] / deviation[told]) ** 2))) if told.any() else 1.0
     for name, factor in (("", 1.0), ("_corrected", model.spread)):
-        low, high = _interval(drawn * factor, settings.interval)
+        low, high = interval(drawn * factor, settings.interval)
         floor = table["won_value"].to_numpy()
         table[f"low{name}"] = np.maximum(table["model"].to_numpy() + low, floor)
         table[f"high{name}"] = np.maximum(table["model"].to_numpy() + high, floor)
@@ -167,9 +167,3 @@ def _mape(table: pd.DataFrame, rule: str) -> float:
 def _wape(table: pd.DataFrame, rule: str, of: str) -> float:
     whole = float(table[of].sum())
     return float((table[rule] - table["real"]).abs().sum() / whole) if whole > 0 else float("nan")
-
-
-def _interval(drawn: Floats, share: float) -> tuple[Floats, Floats]:
-    outside = (1.0 - share) / 2.0
-    low, high = np.quantile(drawn, [outside, 1.0 - outside], axis=0)
-    return low, high

@@ -114,8 +114,7 @@ def pipeline_roas(
         days_to_close=("days_to_close", "median"),
     )
     drawn = deviations(deals, look.spread, np.asarray(grouped.ngroup(), np.int64), len(table), settings)
-    outside = (1.0 - settings.interval) / 2.0
-    low, high = np.quantile(drawn * spread, [outside, 1.0 - outside], axis=0)
+    low, high = interval(drawn * spread, settings.interval)
     expected = table["expected_value"].to_numpy()
     table["low"] = table["won_value"] + np.maximum(expected + low, 0.0)
     table["high"] = table["won_value"] + np.maximum(expected + high, 0.0)
@@ -148,6 +147,17 @@ def deviations(
         value = amount[won] * np.exp(wide[won] * random.standard_normal(int(won.sum())) - wide[won] ** 2 / 2)
         made[draw] = np.bincount(group[still][won], value, minlength=groups) - expected
     return made
+
+
+def interval(drawn: Floats, share: float) -> tuple[Floats, Floats]:
+    """Bounds of the middle `share` of the deviations of each group, 0 (the expectation) always within.
+
+    A few deals of small chance bring nothing in almost every future: the quantiles alone would then leave
+    out the expectation that is shown between them.
+    """
+    outside = (1.0 - share) / 2.0
+    low, high = np.quantile(drawn, [outside, 1.0 - outside], axis=0)
+    return np.minimum(low, 0.0), np.maximum(high, 0.0)
 
 
 def _at(codes: npt.NDArray[np.int64], values: Floats, count: int, otherwise: float) -> Floats:

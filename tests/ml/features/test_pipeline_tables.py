@@ -94,7 +94,7 @@ def test_a_reason_the_crm_did_not_have_before_is_told() -> None:
 
 def test_what_a_sales_person_wrote_about_one_deal_is_not_told() -> None:
     deals = {f"d{n}": [("2026-01-01", "first"), ("2026-03-09", "lost")] for n in range(12)}
-    reasons = {deal: "price" for deal in deals} | {"d0": "Jane Roe is on leave", "d1": "ask John Doe in May"}
+    reasons = dict.fromkeys(deals, "price") | {"d0": "Jane Roe is on leave", "d1": "ask John Doe in May"}
     drift = reason_drift(crm(deals, reasons=reasons), pd.Timestamp("2026-03-10"), 5)
     assert dict(zip(drift.table["reason"], drift.table["recent"], strict=True)) == {"price": 10, "(other)": 2}
     assert drift.new == ("price",)

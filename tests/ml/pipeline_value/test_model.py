@@ -15,7 +15,7 @@ from ml.features.pipeline import deal_features, open_moments, prepare
 from ml.features.pipeline_frames import naive
 from ml.pipeline_value import PipelineModel, PipelineModelInvalid, TooFewDeals, fingerprint, train_pipeline
 from ml.pipeline_value.amounts import AmountModel
-from ml.pipeline_value.forecast import outlook, pipeline_roas
+from ml.pipeline_value.forecast import deviations, interval, outlook, pipeline_roas
 from ml.pipeline_value.periods import EDGES, LOST, OPEN, WON, person_periods
 from tests.ml.crm_by_hand import crm, row
 from tests.ml.crm_frames import simulated_crm
@@ -169,6 +169,14 @@ def test_return_adds_up_over_ads_campaigns_and_the_unattributed(training, histor
     assert (wider["high"] - wider["low"]).sum() > (
         tables["campaign"]["high"] - tables["campaign"]["low"]
     ).sum()
+
+
+def test_an_interval_holds_the_expectation_of_one_deal_of_small_chance() -> None:
+    deals = pd.DataFrame({"is_open": [True], "chance": [0.02], "amount_if_won": [1000.0]})
+    drawn = deviations(deals, np.array([0.1]), np.array([0]), 1, SETTINGS)
+    assert np.quantile(drawn, 0.95) == -20.0, "by quantiles alone, 20 dollars are outside"
+    low, high = interval(drawn, 0.9)
+    assert low[0] <= 0.0 <= high[0]
 
 
 def test_a_won_deal_brings_the_amount_by_then_times_what_its_stage_ended_with() -> None:
