@@ -12,9 +12,8 @@ work for it as for every model. Starts on Sundays and by hand. The same deals an
 day find the version there is. docs/pipeline_value.md explains every number.
 
 ## When it fails
-- *TooFewDeals*, only in a run by hand: the message says how many closed deals there are and are needed.
-  On
-  Sundays that is the outcome, and the report says so.
+- Too few deals to learn from are no failure: the report says how many closed deals there are and are
+  needed.
 - *CrmInputInvalid*: rows that cannot be right; the message names the table and the deal. Correct it in
   the CRM.
 - *DealsLeak*: a fault of the code; nothing was registered. The message names the feature.

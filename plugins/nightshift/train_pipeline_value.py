@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ml.features.pipeline_frames import CrmFrames
 
-BY_HAND = "manual"
-
 
 def train_and_register_pipeline(
     *, day: date, reason: str, trigger: str, engine: Engine, tracking_uri: str, git_commit: str
@@ -26,7 +24,7 @@ def train_and_register_pipeline(
     Args:
         day: everything before it is learnt from.
         reason: why, in a few words.
-        trigger: what started it; `manual` for a person.
+        trigger: what started it, for the record.
         engine, tracking_uri, git_commit: where, and by which code.
 
     Returns:
@@ -35,7 +33,6 @@ def train_and_register_pipeline(
         outcome (a sentence where nothing was made).
 
     Raises:
-        TooFewDeals: likewise, in a run by hand; otherwise it is the outcome.
         CrmInputInvalid: the rows cannot be learnt from.
         DealsLeak: a feature knows what it has to predict; nothing was registered.
         RegistryUnavailable, RegistryRefused: as MLflow answered.
@@ -76,8 +73,6 @@ def train_and_register_pipeline(
                 refuse_leaks(frames, at, settings.horizon_days, settings.seed)
                 training = train_pipeline(frames, at, settings)
             except TooFewDeals as error:
-                if trigger == BY_HAND:
-                    raise
                 return _nothing_made(name, len(frames.deals), skipped, str(error))
             record = record_pipeline_training(
                 training,
