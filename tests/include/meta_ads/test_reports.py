@@ -216,9 +216,18 @@ def test_a_refusal_that_holds_for_every_account_ends_everything_with_the_time_to
 
 
 def test_the_token_is_in_no_address_and_no_message(
-    sandbox: Any, waiting: Waiting, client: MetaClient, caplog: pytest.LogCaptureFixture
+    sandbox: Any,
+    waiting: Waiting,
+    client: MetaClient,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    # What names the addresses must speak, whatever an earlier test made of the loggers.
+    for name in ("urllib3", "urllib3.connectionpool"):
+        caplog.set_level(logging.DEBUG, logger=name)
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
     order(sandbox, "server_error", times=2, after=1)
     order(sandbox, "report_ends", how="failed")
     asked(client, waiting, WEEK)
