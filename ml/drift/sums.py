@@ -62,7 +62,7 @@ class WindowSums:
         )
 
     def pack(self) -> dict[tuple[str, int], Packed]:
-        """Pack everything, as nothing more is to be added for now; and return it."""
+        """Pack everything, and return it; what is added later is packed by the next call."""
         self._packed |= {key: profile.packed() for key, profile in self._open.items()}
         self._open.clear()
         return self._packed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from sqlalchemy import Engine, text
 from include.promotion import promote, reconcile, roll_back
 from include.simulator import WorldConfig
 from ml.registry import aliases_of, connect, find_version
+from nightshift.pipeline_source import FAMILY
 from tests.crm_loading import load_crm
 from tests.dags.running import run_dag
 
@@ -23,21 +23,25 @@ DAY = datetime(2026, 6, 20, tzinfo=UTC)
 
 
 @pytest.fixture
+def no_model(mlflow_uri: str) -> None:
+    """The registry has forgotten `pipeline_value`."""
+    client = connect(mlflow_uri)
+    if client.search_registered_models(f"name = '{FAMILY}'"):
+        client.delete_registered_model(FAMILY)
+
+
+@pytest.fixture
 def house(
     airflow_db: None,
     db: Engine,
     sandbox: Any,
-    mlflow_uri: str,
-    monkeypatch: pytest.MonkeyPatch,
+    no_model: None,
     reconfigured: Callable[[Any], None],
 ) -> str:
-    """A CRM with deals; the model has a name of this test alone. Returns the name."""
-    family = f"pv{uuid.uuid4().hex[:8]}"
-    monkeypatch.setattr("nightshift.train_pipeline_value.FAMILY", family)
-    monkeypatch.setattr("nightshift.forecast_pipeline.FAMILY", family)
+    """A CRM with deals, and a registry that has no model of them. Returns the model's name."""
     reconfigured(_quick)
     load_crm(db, CONFIG)
-    return family
+    return FAMILY
 
 
 def _quick(values: dict[str, Any]) -> None:
@@ -111,32 +115,22 @@ def _loads_anywhere(mlflow_uri: str, name: str) -> None:
     assert (told["expected_value"] >= 0).all()
 
 
-def test_too_few_deals_fail_a_run_by_hand_and_say_how_many_are_needed(
-    house: str, db: Engine, reconfigured: Callable[[Any], None], mlflow_uri: str
+def test_too_few_deals_are_said_and_make_no_model(
+    house: str, reconfigured: Callable[[Any], None], mlflow_uri: str
 ) -> None:
-    from nightshift.train_pipeline_value import pipeline_training_report, train_and_register_pipeline
-
     reconfigured(lambda values: values["pipeline_value"].update(min_deals=10_000_000))
-    by_clock = train_and_register_pipeline(
-        day=DAY.date(), reason="", trigger="scheduled", engine=db, tracking_uri=mlflow_uri, git_commit="c"
-    )
-    said = pipeline_training_report(by_clock)["summary"]
-    assert "too few deals" in said
-    assert "10000000 needed" in said
-    by_hand = run_dag("train_pipeline_value", day=DAY.date().isoformat())
-    assert by_hand.state == "failed"
+    run = run_dag("train_pipeline_value", day=DAY.date().isoformat())
+    assert run.state == "success"
+    assert "too few deals" in run.report["summary"]
+    assert "10000000 needed" in run.report["summary"]
+    assert (run.report["trained"], find_version(connect(mlflow_uri), house, 1)) == (False, None)
 
 
-def test_without_a_crm_both_runs_say_so(
-    airflow_db: None, db: Engine, sandbox: Any, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from nightshift.train_pipeline_value import train_and_register_pipeline
-
-    monkeypatch.setattr("nightshift.train_pipeline_value.FAMILY", f"pv{uuid.uuid4().hex[:8]}")
-    made = train_and_register_pipeline(
-        day=DAY.date(), reason="", trigger="scheduled", engine=db, tracking_uri=mlflow_uri, git_commit="c"
-    )
-    assert "0 closed" in made["outcome"]
+def test_without_a_crm_both_runs_say_so(airflow_db: None, db: Engine, sandbox: Any, no_model: None) -> None:
+    trained = run_dag("train_pipeline_value", day=DAY.date().isoformat())
+    assert "0 closed" in trained.report["summary"]
+    forecast = run_dag("forecast_pipeline", day=DAY.date().isoformat())
+    assert (forecast.state, forecast.report["forecast"]) == ("success", False)
 
 
 def _forecast(db: Engine) -> list[dict[str, Any]]:
