@@ -19,7 +19,7 @@ from include.crm.people import PeopleKey
 from include.crm.rows import COMPANY_PROPERTIES, CONTACT_PROPERTIES, company_row, contact_row
 from include.crm.walks import Mode, Walk, begin, newest_change, next_page
 from include.db import crm, crm_checks, crm_sync
-from include.db.ads import Merged
+from include.db.merging import Merged
 
 _WITH_DEALS = ({"propertyName": "num_associated_deals", "operator": "GT", "value": "0"},)
 

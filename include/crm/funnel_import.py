@@ -25,7 +25,7 @@ from include.config.connections import connection
 from include.crm.errors import FunnelRefused
 from include.crm.funnel import Funnel, Lead, read_funnel
 from include.db import crm, make_engine
-from include.db.ads import Merged
+from include.db.merging import Merged
 from include.errors import NightshiftError
 
 OPEN_STAGE, WON_STAGE = "lead", "won"

@@ -8,20 +8,18 @@ already there as it comes is not touched, which is why writing twice changes not
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-from psycopg import sql
 from sqlalchemy import Connection, Engine, bindparam, text
+
+from include.db.merging import Merged, Rows, merge_rows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Rows = Iterable[Mapping[str, Any]]
 
 # 'all' is every account an API feeds; anything else is one account's id.
 SCOPE_ALL = "all"
@@ -34,20 +32,6 @@ _KEYS = {
     "ad": ("account_id", "ad_id"),
     "performance_metric": ("account_id", "ad_id", "metric_date", "breakdown"),
 }
-
-
-@dataclass(frozen=True)
-class Merged:
-    """What a write did: rows that were new, that differed, and that were there already."""
-
-    inserted: int
-    changed: int
-    unchanged: int
-
-    @property
-    def rows(self) -> int:
-        """All rows that came."""
-        return self.inserted + self.changed + self.unchanged
 
 
 @dataclass(frozen=True)
@@ -302,60 +286,4 @@ def record_simulated_world(
 
 
 def _merge(connection: Connection, table: str, rows: Rows, touch: str | None = None) -> Merged:
-    """Copy `rows` into a temporary table and merge it into `ads.<table>` by its natural key."""
-    iterator = iter(rows)
-    first = next(iterator, None)
-    if first is None:
-        return Merged(0, 0, 0)
-    columns, key = list(first), _KEYS[table]
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    incoming, target = sql.Identifier(f"incoming_{table}"), sql.Identifier("ads", table)
-    values = [column for column in columns if column not in key]
-    assignments = [sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column)) for column in values]
-    if touch:
-        assignments.append(sql.SQL("{} = now()").format(sql.Identifier(touch)))
-    merge = sql.SQL("""
-        WITH merged AS (
-            INSERT INTO {target} AS stored ({names}) SELECT {names} FROM {incoming}
-            ON CONFLICT ({key}) DO UPDATE SET {assignments}
-            WHERE ({stored}) IS DISTINCT FROM ({excluded})
-            RETURNING xmax = 0 AS is_new
-        )
-        SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new),
-               (SELECT count(*) FROM {incoming}) FROM merged
-    """).format(
-        target=target,
-        names=names,
-        incoming=incoming,
-        key=sql.SQL(", ").join(map(sql.Identifier, key)),
-        assignments=sql.SQL(", ").join(assignments),
-        stored=sql.SQL(", ").join(sql.Identifier("stored", column) for column in values),
-        excluded=sql.SQL(", ").join(sql.Identifier("excluded", column) for column in values),
-    )
-    with _cursor(connection) as cursor:
-        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(incoming))
-        cursor.execute(
-            sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
-                incoming, names, target
-            )
-        )
-        with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(incoming, names)) as copy:
-            copy.write_row(_plain(first, columns))
-            for row in iterator:
-                copy.write_row(_plain(row, columns))
-        inserted, changed, came = cursor.execute(merge).fetchone() or (0, 0, 0)
-    return Merged(inserted, changed, came - inserted - changed)
-
-
-def _plain(row: Mapping[str, Any], columns: list[str]) -> list[Any]:
-    return [
-        json.dumps(value, ensure_ascii=False) if isinstance(value := row[column], dict) else value
-        for column in columns
-    ]
-
-
-def _cursor(connection: Connection) -> psycopg.Cursor[Any]:
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection):
-        raise TypeError("the ads context is written through psycopg 3: make the engine with make_engine")
-    return driver.cursor()
+    return merge_rows(connection, ("ads", table), _KEYS[table], rows, touch=touch)

@@ -7,16 +7,16 @@ second.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 from psycopg import sql
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
+from include.db.frames import read_frame
+from include.db.merging import driver_cursor
 from ml.features.creative_effects import CreativeEffect
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def read_ad_days(engine: Engine, scope: str, since: date, until: date) -> pl.Dat
     numbers = dict.fromkeys(("impressions", "clicks", "conversions", "spend", "reach"), pl.Float64)
     words = {"account_id": pl.String, "niche": pl.String, "creative_id": pl.String, "ad_id": pl.String}
     with engine.connect() as connection:
-        return _table(connection, query, {**words, "day": pl.Date, "launched_on": pl.Date, **numbers})
+        return read_frame(connection, query, {**words, "day": pl.Date, "launched_on": pl.Date, **numbers})
 
 
 def read_placement_shares(engine: Engine, scope: str, since: date, until: date) -> pl.DataFrame:
@@ -131,7 +131,7 @@ def read_placement_shares(engine: Engine, scope: str, since: date, until: date) 
         "share": pl.Float64,
     }
     with engine.connect() as connection:
-        return _table(connection, query, schema)
+        return read_frame(connection, query, schema)
 
 
 def store_report(engine: Engine, report: CreativeEffectReport, effects: Sequence[CreativeEffect]) -> None:
@@ -155,7 +155,7 @@ def store_report(engine: Engine, report: CreativeEffectReport, effects: Sequence
         copy_in = sql.SQL("COPY ml.creative_effect (report_date, {}) FROM STDIN").format(
             sql.SQL(", ").join(map(sql.Identifier, columns))
         )
-        with _driver(connection).cursor().copy(copy_in) as copy:
+        with driver_cursor(connection).copy(copy_in) as copy:
             for effect in effects:
                 copy.write_row([report.report_date, *(getattr(effect, column) for column in columns)])
 
@@ -196,28 +196,3 @@ def forget_reports(engine: Engine, keep: int) -> int:
 
 
 EFFECT_COLUMNS = tuple(CreativeEffect.__dataclass_fields__)
-
-
-def _table(connection: Connection, query: sql.Composed, schema: dict[str, Any]) -> pl.DataFrame:
-    import polars as pl
-
-    found = BytesIO()
-    copied = sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query)
-    with _driver(connection).cursor().copy(copied) as copy:
-        for piece in _pieces(copy):
-            found.write(piece)
-    if not found.tell():
-        return pl.DataFrame(schema=schema)
-    found.seek(0)
-    return pl.read_csv(found, has_header=False, schema=schema, null_values=[""])
-
-
-def _pieces(copy: psycopg.Copy) -> Iterator[bytes]:
-    yield from copy  # type: ignore[misc]
-
-
-def _driver(connection: Connection) -> psycopg.Connection:
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection):
-        raise TypeError("creatives are read through psycopg 3: make the engine with make_engine")
-    return driver

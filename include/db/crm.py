@@ -7,17 +7,12 @@ already there as it comes is not touched.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, text
 
-from include.db.ads import Merged
-
-Rows = Iterable[Mapping[str, Any]]
+from include.db.merging import Merged, Rows, driver_cursor, merge_rows
 
 NOTHING_MERGED = Merged(0, 0, 0)
 
@@ -88,7 +83,7 @@ def replace_associations(
     connection: Connection, links: Mapping[str, Mapping[str, set[tuple[str, str]]]]
 ) -> None:
     """Let deals be associated with exactly these: kind -> deal -> `{(id, type of association)}`."""
-    with _cursor(connection) as cursor:
+    with driver_cursor(connection) as cursor:
         for kind, of_deals in links.items():
             cursor.execute("DROP TABLE IF EXISTS incoming_association")
             cursor.execute(
@@ -190,7 +185,7 @@ def _new_states(
         "new_key": sql.SQL(", ").join(sql.Identifier("new", name) for name in key),
         "again": sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(n)) for n in told),
     }
-    with _cursor(connection) as cursor:
+    with driver_cursor(connection) as cursor:
         cursor.execute("DROP TABLE IF EXISTS incoming_state")
         cursor.execute(
             sql.SQL(
@@ -240,62 +235,4 @@ def _new_states(
 
 
 def _merge(connection: Connection, table: str, rows: Rows, touch: str | None = None) -> Merged:
-    """Copy `rows` into a temporary table and merge it into `crm.<table>` by its natural key."""
-    iterator = iter(rows)
-    first = next(iterator, None)
-    if first is None:
-        return NOTHING_MERGED
-    columns, key = list(first), _KEYS[table]
-    values = [column for column in columns if column not in key]
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
-    incoming, target = sql.Identifier(f"incoming_{table}"), sql.Identifier("crm", table)
-    assignments = [sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(column)) for column in values]
-    if touch:
-        assignments.append(sql.SQL("{} = now()").format(sql.Identifier(touch)))
-    merge = sql.SQL("""
-        WITH merged AS (
-            INSERT INTO {target} AS stored ({names}) SELECT {names} FROM {incoming}
-            ON CONFLICT ({key}) DO UPDATE SET {assignments}
-            WHERE ({stored}) IS DISTINCT FROM ({excluded})
-            RETURNING xmax = 0 AS is_new
-        )
-        SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new),
-               (SELECT count(*) FROM {incoming}) FROM merged
-    """).format(
-        target=target,
-        names=names,
-        incoming=incoming,
-        key=sql.SQL(", ").join(map(sql.Identifier, key)),
-        assignments=sql.SQL(", ").join(assignments),
-        stored=sql.SQL(", ").join(sql.Identifier("stored", column) for column in values),
-        excluded=sql.SQL(", ").join(sql.Identifier("excluded", column) for column in values),
-    )
-    with _cursor(connection) as cursor:
-        cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(incoming))
-        cursor.execute(
-            sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
-                incoming, names, target
-            )
-        )
-        with cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN").format(incoming, names)) as copy:
-            copy.write_row(_plain(first, columns))
-            for row in iterator:
-                copy.write_row(_plain(row, columns))
-        inserted, changed, came = cursor.execute(merge).fetchone() or (0, 0, 0)
-    return Merged(inserted, changed, came - inserted - changed)
-
-
-def _plain(row: Mapping[str, Any], columns: list[str]) -> list[Any]:
-    return [
-        json.dumps(value, ensure_ascii=False, sort_keys=True)
-        if isinstance(value := row[column], dict)
-        else value
-        for column in columns
-    ]
-
-
-def _cursor(connection: Connection) -> psycopg.Cursor[Any]:
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection):
-        raise TypeError("the crm context is written through psycopg 3: make the engine with make_engine")
-    return driver.cursor()
+    return merge_rows(connection, ("crm", table), _KEYS[table], rows, touch=touch)

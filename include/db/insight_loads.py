@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
-from include.db.ads import Merged
+from include.db.merging import Merged
 from include.db.pages import in_pages
 
 

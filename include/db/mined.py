@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
+from include.db.frames import read_frame
+from include.db.merging import driver_cursor
 from include.errors import PermanentError
 from ml.features.mined_definitions import MINED_NAMES
 
@@ -142,7 +143,7 @@ def store_mined(
         WHERE ({stored}) IS DISTINCT FROM ({excluded})
     """).format(keys=keys, names=names, stored=stored, excluded=excluded)
     with engine.begin() as connection:
-        cursor = _driver(connection).cursor()
+        cursor = driver_cursor(connection)
         cursor.execute("DROP TABLE IF EXISTS incoming_mined")
         cursor.execute(
             sql.SQL(
@@ -225,7 +226,7 @@ def newest_mined(
     with engine.connect() as connection:
         return {
             (account_id, ad_id): dict(zip(names, values, strict=True))
-            for account_id, ad_id, *values in _driver(connection).execute(query)
+            for account_id, ad_id, *values in driver_cursor(connection).execute(query)
         }
 
 
@@ -236,7 +237,7 @@ def coverage(engine: Engine, until: date, days: int) -> tuple[int, dict[str, flo
         "SELECT count(*), {} FROM ads.mined_feature WHERE metric_date > {}::date - {} AND metric_date <= {}"
     ).format(counts, sql.Literal(until), sql.Literal(days), sql.Literal(until))
     with engine.connect() as connection:
-        rows, *known = _driver(connection).execute(query).fetchone() or (0,)
+        rows, *known = driver_cursor(connection).execute(query).fetchone() or (0,)
     return int(rows), {
         name: (count / rows if rows else 0.0) for name, count in zip(MINED_NAMES, known, strict=True)
     }
@@ -250,33 +251,13 @@ def newest_mined_day(engine: Engine) -> date | None:
 
 def _table(connection: Connection, query: sql.Composed, schema: dict[str, type[pl.DataType]]) -> pl.DataFrame:
     """What a query finds, its columns in the order of the schema."""
-    import polars as pl
-
-    found = BytesIO()
     try:
-        with (
-            _driver(connection)
-            .cursor()
-            .copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query)) as copy
-        ):
-            for piece in copy:
-                found.write(piece)
+        return read_frame(connection, query, schema)
     except psycopg.DataError as error:
         raise RawDataUnreadable(
             f"raw_data of ads.performance_metric holds a figure that is no number: PostgreSQL says "
             f"'{error.diag.message_primary}'; run meta_insights_etl for the day again"
         ) from error
-    if not found.tell():
-        return pl.DataFrame(schema=schema)
-    found.seek(0)
-    return pl.read_csv(found, has_header=False, schema=schema, null_values=[""])
-
-
-def _driver(connection: Connection) -> psycopg.Connection:
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection):
-        raise TypeError("mined features are read through psycopg 3: make the engine with make_engine")
-    return driver
 
 
 def _ad_day_schema() -> dict[str, type[pl.DataType]]:

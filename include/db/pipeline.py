@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
+
+from include.db.merging import merge_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +145,17 @@ def replace_forecast(engine: Engine, report: PipelineReport, rows: Sequence[dict
             """),
             kept,
         )
-        _merge_rows(connection, report, rows)
+        shared = {
+            "forecast_day": report.forecast_day,
+            "model_name": report.model_name,
+            "model_version": report.model_version,
+        }
+        merge_rows(
+            connection,
+            ("ml", "pipeline_forecast"),
+            _KEY,
+            ({name: row[name] for name in _COLUMNS} | shared for row in rows),
+        )
         connection.execute(
             text("""
                 INSERT INTO ml.pipeline_report AS stored (forecast_day, model_name, model_version, told)
@@ -223,24 +235,6 @@ _COLUMNS = (
     "expected_value", "value_low", "value_high", "crm_value", "spend", "roas", "roas_low", "roas_high",
     "days_to_close",
 )  # fmt: skip
-
-
-def _merge_rows(connection: Connection, report: PipelineReport, rows: Sequence[dict[str, Any]]) -> None:
-    names = ("forecast_day", *_COLUMNS, "model_name", "model_version")
-    values = ", ".join(f":{name}" for name in names)
-    changing = [name for name in names if name not in _KEY]
-    query = f"""
-        INSERT INTO ml.pipeline_forecast AS stored ({", ".join(names)}) VALUES ({values})
-        ON CONFLICT ({", ".join(_KEY)}) DO UPDATE
-        SET {", ".join(f"{name} = EXCLUDED.{name}" for name in changing)}
-    """  # noqa: S608 - names are ours
-    shared = {
-        "forecast_day": report.forecast_day,
-        "model_name": report.model_name,
-        "model_version": report.model_version,
-    }
-    if rows:
-        connection.execute(text(query), [{name: row[name] for name in _COLUMNS} | shared for row in rows])
 
 
 _KEY = ("forecast_day", "level", "account_id", "campaign_id", "ad_id")

@@ -8,9 +8,9 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from sqlalchemy import Connection, Engine, text
 
+from include.db.merging import driver_cursor
 from include.db.pages import in_pages
 
 
@@ -43,20 +43,15 @@ def add_predictions(engine: Engine, predictions: Sequence[LoggedPrediction]) -> 
     """Keep predictions; those that are there already stay as they are."""
     if not predictions:
         return
-    with engine.begin() as connection:
-        driver = connection.connection.driver_connection
-        assert isinstance(driver, psycopg.Connection)  # noqa: S101 - make_engine makes no other
-        with driver.cursor() as cursor:
-            cursor.execute(
-                "CREATE TEMPORARY TABLE coming ON COMMIT DROP AS TABLE ml.prediction_log WITH NO DATA"
-            )
-            with cursor.copy(f"COPY coming ({_COLUMNS}) FROM STDIN") as copy:
-                for prediction in predictions:
-                    copy.write_row(astuple(prediction))
-            cursor.execute(
-                f"INSERT INTO ml.prediction_log ({_COLUMNS}) SELECT {_COLUMNS} FROM coming "  # noqa: S608
-                "ON CONFLICT (id) DO NOTHING"
-            )
+    with engine.begin() as connection, driver_cursor(connection) as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE coming ON COMMIT DROP AS TABLE ml.prediction_log WITH NO DATA")
+        with cursor.copy(f"COPY coming ({_COLUMNS}) FROM STDIN") as copy:
+            for prediction in predictions:
+                copy.write_row(astuple(prediction))
+        cursor.execute(
+            f"INSERT INTO ml.prediction_log ({_COLUMNS}) SELECT {_COLUMNS} FROM coming "  # noqa: S608
+            "ON CONFLICT (id) DO NOTHING"
+        )
 
 
 def delete_predictions(engine: Engine, before: datetime, *, page: int, dry_run: bool = False) -> int:

@@ -26,6 +26,7 @@ from include.command_line import DatabaseFailure, database_sentence, day_argumen
 from include.config import thresholds
 from include.config.connections import connection
 from include.db import ads, make_engine
+from include.db.merging import Merged
 from include.errors import NightshiftError
 from include.meta_ads.columns import find_columns
 from include.meta_ads.errors import ExportRefused
@@ -41,7 +42,7 @@ class Imported:
     account_id: str
     account_name: str
     export: Export
-    performance: ads.Merged
+    performance: Merged
     others: int
 
 

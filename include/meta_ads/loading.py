@@ -21,8 +21,8 @@ from sqlalchemy import Engine
 
 from include.config.ads import AdsThresholds
 from include.db import ads
-from include.db.ads import Merged
 from include.db.insight_loads import close_loads, loaded_already, record_load
+from include.db.merging import Merged
 from include.errors import PermanentError, TransientError
 from include.meta_ads.client import MetaClient
 from include.meta_ads.errors import (

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from include.db import ads
-from include.db.ads import Merged
+from include.db.merging import Merged
 from include.errors import PermanentError
 from include.meta_ads.rows import performance_row
 from include.simulator.config import WorldConfig

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import Engine, text
 
 from include.db import ads
-from include.db.ads import Merged
 from include.db.insight_loads import (
     StoredLoad,
     close_loads,
@@ -19,6 +18,7 @@ from include.db.insight_loads import (
     record_load,
     unallocated_shares,
 )
+from include.db.merging import Merged
 
 SPAN = (date(2026, 5, 1), date(2026, 5, 8))
 
