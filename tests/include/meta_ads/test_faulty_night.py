@@ -23,6 +23,7 @@ from include.meta_ads.errors import AccountsUnavailable, MetaTokenRefused
 from include.meta_ads.loading import WindowLoad, finish_window, load_window
 from include.simulator import WorldConfig
 from include.simulator.loading import load_world
+from tests.include.meta_ads.pretended import Waiting, order
 
 CONFIG = WorldConfig(accounts=4, days=28, start=date(2025, 3, 3))
 SINCE, UNTIL = CONFIG.until - timedelta(days=6), CONFIG.until + timedelta(days=1)
@@ -44,37 +45,15 @@ def settings(**changes: Any) -> AdsThresholds:
     )
 
 
-class Time:
-    """The sandbox's clock, moved on where the program would wait."""
-
-    def __init__(self, sandbox: Any) -> None:
-        self._sandbox = sandbox
-        self.passed = 0.0
-
-    def pause(self, seconds: float) -> None:
-        self.passed += seconds
-        self._sandbox.client.post("/control/clock", json={"advance_seconds": seconds}).raise_for_status()
-
-    def now(self) -> float:
-        return time.monotonic() + self.passed
-
-
 @pytest.fixture
-def clock(sandbox: Any) -> Time:
-    return Time(sandbox)
+def clock(sandbox: Any) -> Waiting:
+    return Waiting(sandbox)
 
 
 @pytest.fixture
 def account_ids(db: Engine) -> list[str]:
     load_world(db, CONFIG)
     return [account.account_id for account in ads.accounts(db)]
-
-
-def order(
-    sandbox: Any, kind: str, route: str = "*", times: int | None = 1, after: int = 0, **args: Any
-) -> None:
-    wanted = {"vendor": "meta", "route": route, "kind": kind, "times": times, "after": after, "args": args}
-    sandbox.client.post("/control/faults", json=wanted).raise_for_status()
 
 
 def contents(db: Engine) -> list[Any]:
@@ -95,7 +74,7 @@ def start_over(db: Engine) -> None:
 
 
 def load(
-    db: Engine, sandbox: Any, clock: Time, account_ids: list[str], run_key: str, **changes: Any
+    db: Engine, sandbox: Any, clock: Waiting, account_ids: list[str], run_key: str, **changes: Any
 ) -> tuple[WindowLoad, int]:
     """What one try of the task does, and how many requests it made."""
     limits = settings(**changes)
@@ -108,7 +87,7 @@ def load(
 
 
 @pytest.fixture
-def quiet(db: Engine, sandbox: Any, clock: Time, account_ids: list[str]) -> tuple[list[Any], int]:
+def quiet(db: Engine, sandbox: Any, clock: Waiting, account_ids: list[str]) -> tuple[list[Any], int]:
     """What a night without faults stores, and the requests it needs; the tables are emptied again."""
     start_over(db)
     _, requests = load(db, sandbox, clock, account_ids, "quiet")
@@ -143,7 +122,7 @@ def fired(sandbox: Any) -> dict[str, int]:
 
 
 def test_a_night_of_faults_ends_as_a_quiet_one_with_hardly_more_requests(
-    db: Engine, sandbox: Any, clock: Time, account_ids: list[str], quiet: tuple[list[Any], int]
+    db: Engine, sandbox: Any, clock: Waiting, account_ids: list[str], quiet: tuple[list[Any], int]
 ) -> None:
     expected, least = quiet
     order(sandbox, "rate_limit", GET, times=2, after=4, retry_after=2)
@@ -170,7 +149,7 @@ def test_a_night_of_faults_ends_as_a_quiet_one_with_hardly_more_requests(
 
 
 def test_a_token_that_expires_in_the_middle_loses_nothing_that_was_stored(
-    db: Engine, sandbox: Any, clock: Time, account_ids: list[str], quiet: tuple[list[Any], int]
+    db: Engine, sandbox: Any, clock: Waiting, account_ids: list[str], quiet: tuple[list[Any], int]
 ) -> None:
     expected, least = quiet
     order(sandbox, "token_expired", after=least // 2, times=1)
@@ -191,7 +170,7 @@ def test_a_token_that_expires_in_the_middle_loses_nothing_that_was_stored(
 
 
 def test_a_killed_task_is_taken_up_where_it_stopped(
-    db: Engine, sandbox: Any, clock: Time, account_ids: list[str], quiet: tuple[list[Any], int]
+    db: Engine, sandbox: Any, clock: Waiting, account_ids: list[str], quiet: tuple[list[Any], int]
 ) -> None:
     expected, least = quiet
     context = multiprocessing.get_context("spawn")
@@ -217,7 +196,7 @@ def test_a_killed_task_is_taken_up_where_it_stopped(
 
 
 def test_a_backfill_goes_on_after_the_slices_it_has(
-    db: Engine, sandbox: Any, clock: Time, account_ids: list[str], quiet: tuple[list[Any], int]
+    db: Engine, sandbox: Any, clock: Waiting, account_ids: list[str], quiet: tuple[list[Any], int]
 ) -> None:
     def run(run_key: str) -> None:
         for since, until in slices:
@@ -250,7 +229,7 @@ def test_a_backfill_goes_on_after_the_slices_it_has(
 
 
 def test_calls_slow_down_before_meta_refuses_them(
-    db: Engine, sandbox: Any, clock: Time, account_ids: list[str]
+    db: Engine, sandbox: Any, clock: Waiting, account_ids: list[str]
 ) -> None:
     order(sandbox, "low_quota", times=None, calls_per_hour=200)
     loaded, requests = load(db, sandbox, clock, account_ids[:1], "paced", page_size=4)
@@ -262,7 +241,7 @@ def test_calls_slow_down_before_meta_refuses_them(
 
 
 def test_used_up_calls_end_the_night_with_the_time_to_go_on_and_are_not_insisted_on(
-    db: Engine, sandbox: Any, clock: Time, account_ids: list[str]
+    db: Engine, sandbox: Any, clock: Waiting, account_ids: list[str]
 ) -> None:
     order(sandbox, "low_quota", times=None, calls_per_hour=10)
     with pytest.raises(AccountsUnavailable, match=r"4 of 4 accounts .* it can go on at \d\d:\d\d UTC"):
@@ -272,7 +251,7 @@ def test_used_up_calls_end_the_night_with_the_time_to_go_on_and_are_not_insisted
 
 
 def test_only_what_meta_restated_is_written_again(
-    db: Engine, sandbox: Any, clock: Time, account_ids: list[str]
+    db: Engine, sandbox: Any, clock: Waiting, account_ids: list[str]
 ) -> None:
     start_over(db)
     load(db, sandbox, clock, account_ids, "first")

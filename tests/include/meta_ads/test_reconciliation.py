@@ -10,26 +10,9 @@ from hypothesis import strategies as st
 
 from include.meta_ads.reconciliation import UNALLOCATED, reconcile, unallocated_spend
 from include.meta_ads.rows import purchases, purchases_of_type
+from tests.include.meta_ads.pretended import insight
 
 CENT = Decimal("0.01")
-
-
-def insight(**changes: Any) -> dict[str, Any]:
-    row = {
-        "ad_id": "1",
-        "date_start": "2026-05-04",
-        "date_stop": "2026-05-04",
-        "impressions": "100",
-        "clicks": "5",
-        "spend": "3.20",
-        "breakdowns": {
-            "impression_device": [
-                {"impression_device": "iphone", "impressions": "60", "clicks": "2", "spend": "2.00"},
-                {"impression_device": "desktop", "impressions": "40", "clicks": "3", "spend": "1.20"},
-            ]
-        },
-    }
-    return row | changes
 
 
 def test_a_breakdown_that_adds_up_is_left_alone() -> None:

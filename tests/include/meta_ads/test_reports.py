@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Any
@@ -19,27 +18,13 @@ from include.meta_ads.queries import Query
 from include.meta_ads.reports import Answer, InsightReader, StartedReport
 from include.simulator import WorldConfig
 from include.simulator.loading import load_world
+from tests.include.meta_ads.pretended import Waiting, order
 
 CONFIG = WorldConfig(accounts=2, days=21, start=date(2025, 3, 3))
 ACCOUNT, OTHER = "act_1000700000", "act_1000700001"
 WEEK = Query(ACCOUNT, CONFIG.start, CONFIG.start + timedelta(days=6), "age,gender")
 SETTINGS = thresholds().ads.reports.model_copy(update={"poll_s": 2.0, "stuck_s": 20.0, "attempts": 2})
 TOKEN_IN_URL = "access_token"
-
-
-class Waiting:
-    """Moves the sandbox's clock instead of waiting."""
-
-    def __init__(self, sandbox: Any) -> None:
-        self._sandbox = sandbox
-        self.passed = 0.0
-
-    def pause(self, seconds: float) -> None:
-        self.passed += seconds
-        self._sandbox.client.post("/control/clock", json={"advance_seconds": seconds}).raise_for_status()
-
-    def now(self) -> float:
-        return time.monotonic() + self.passed
 
 
 @pytest.fixture
@@ -53,11 +38,6 @@ def client(sandbox: Any, waiting: Waiting) -> Iterator[MetaClient]:
     settings = thresholds().ads
     with MetaClient.of_settings(sandbox.meta_url, sandbox.api_key, settings, waiting.pause) as client:
         yield client
-
-
-def order(sandbox: Any, kind: str, times: int | None = 1, after: int = 0, **args: Any) -> None:
-    wanted = {"vendor": "meta", "kind": kind, "times": times, "after": after, "args": args}
-    sandbox.client.post("/control/faults", json=wanted).raise_for_status()
 
 
 def reader(client: MetaClient, waiting: Waiting, **changes: Any) -> InsightReader:

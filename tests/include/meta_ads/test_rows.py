@@ -8,24 +8,7 @@ import pytest
 
 from include.meta_ads.errors import InsightUnreadable
 from include.meta_ads.rows import nest, performance_row, purchase_type, purchases, purchases_of_type
-
-
-def insight(**changes: Any) -> dict[str, Any]:
-    row = {
-        "ad_id": "1",
-        "date_start": "2026-05-04",
-        "date_stop": "2026-05-04",
-        "impressions": "100",
-        "clicks": "5",
-        "spend": "3.20",
-        "breakdowns": {
-            "impression_device": [
-                {"impression_device": "iphone", "impressions": "60", "clicks": "2", "spend": "2.00"},
-                {"impression_device": "desktop", "impressions": "40", "clicks": "3", "spend": "1.20"},
-            ]
-        },
-    }
-    return row | changes
+from tests.include.meta_ads.pretended import insight
 
 
 def test_overlapping_purchases_are_picked_and_never_summed() -> None:
