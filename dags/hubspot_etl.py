@@ -18,7 +18,8 @@ differs; mode `full` reads everything anew. Param `day` changes nothing here: Hu
 - *CrmRequestRefused*: the message names the scope or the request; docs/hubspot.md lists the scopes.
 - *CrmNotConnected*: the connection lacks its host or its `hmac_key`, or has those of another portal.
 - *CrmBusy*, *CrmUnreachable*: retried here and by Airflow; clear the failed tasks later.
-- *... calls of today are used up* in the summary is no failure: the next run goes on from there.
+- *... calls of today are used up* in the summary is no failure: the next run goes on from there. Nothing is
+  forecast before all is read.
 
 ## Can it wait?
 Yes: the next run reads everything since the last one that ended. HubSpot keeps archived deals for 90 days.
@@ -53,14 +54,24 @@ def hubspot_etl() -> None:
 
         return read_stream(stream, before, params, run_id)
 
-    @task(outlets=[CRM_DEALS])
-    def report(done: dict[str, Any], outlet_events: Any) -> dict[str, Any]:
+    @task
+    def sum_up(done: dict[str, Any]) -> dict[str, Any]:
         from include.config import thresholds
         from include.crm.report import summarise
 
-        told = summarise(done, thresholds().crm.notes_shown)
-        known = ("deals_live", "deals_changed", "complete")
-        outlet_events[CRM_DEALS].extra = {name: told[name] for name in known}
+        return summarise(done, thresholds().crm.notes_shown)
+
+    @task.short_circuit(ignore_downstream_trigger_rules=False)
+    def is_complete(told: dict[str, Any]) -> bool:
+        return bool(told["complete"])
+
+    # Of half a portal nobody should forecast anything: the run that reads the rest publishes it.
+    @task(outlets=[CRM_DEALS])
+    def publish(told: dict[str, Any], outlet_events: Any) -> None:
+        outlet_events[CRM_DEALS].extra = {name: told[name] for name in ("deals_live", "deals_changed")}
+
+    @task(trigger_rule="none_failed")
+    def report(told: dict[str, Any]) -> dict[str, Any]:
         return told
 
     done: dict[str, Any] = {}
@@ -68,7 +79,9 @@ def hubspot_etl() -> None:
     for stream in ("directory", "deals", "archived_deals", "contacts", "companies", "check"):
         task_id = stream if stream == "check" else f"read_{stream}"
         done[stream] = before = read.override(task_id=task_id)(stream, before)
-    report(done)
+    told = sum_up(done)
+    published = publish(told)
+    is_complete(told) >> published >> report(told)
 
 
 hubspot_etl()

@@ -72,8 +72,10 @@ def test_a_used_up_day_ends_the_run_in_peace_and_the_next_goes_on(db: Engine, po
     assert sum(asked.values()) == 4
     assert stopped.state == "success"
     assert not stopped.report["complete"]
+    assert stopped.tasks["publish"] == "skipped"
     assert "goes on from there" in stopped.report["summary"]
     portal.client.post(limits, json={"daily": 1e6}).raise_for_status()
     done = run_dag("hubspot_etl")
     assert done.report["complete"]
+    assert done.tasks["publish"] == "success"
     assert done.report["deals_live"] == len(deals(db)) > 100

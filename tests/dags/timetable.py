@@ -41,12 +41,15 @@ SCHEDULES = {
 
 TOPOLOGY = {
     "hubspot_etl": {
-        "read_directory": {"read_deals", "report"},
-        "read_deals": {"read_archived_deals", "report"},
-        "read_archived_deals": {"read_contacts", "report"},
-        "read_contacts": {"read_companies", "report"},
-        "read_companies": {"check", "report"},
-        "check": {"report"},
+        "read_directory": {"read_deals", "sum_up"},
+        "read_deals": {"read_archived_deals", "sum_up"},
+        "read_archived_deals": {"read_contacts", "sum_up"},
+        "read_contacts": {"read_companies", "sum_up"},
+        "read_companies": {"check", "sum_up"},
+        "check": {"sum_up"},
+        "sum_up": {"is_complete", "publish", "report"},
+        "is_complete": {"publish"},
+        "publish": {"report"},
         "report": set(),
     },
     "meta_insights_etl": {
