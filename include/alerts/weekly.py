@@ -209,10 +209,10 @@ def _ads(ads: AdTotals) -> str:
 
 def _pipeline(week: PipelineWeek) -> list[str]:
     value = week.won_value + week.expected_value
-    back = f": {value / week.spend:.1f} times the {_usd(week.spend)} spent" if week.spend else ""
+    back = f": {value / week.spend:.1f} times the ${week.spend:,.0f} spent" if week.spend else ""
     lines = [
-        f"{_usd(week.won_value)} won and {_usd(week.expected_value)} expected from {week.open_deals:,} open "
-        f"deals{back}"
+        f"deals traced to ads: ${week.won_value:,.0f} won and ${week.expected_value:,.0f} expected from "
+        f"{week.open_deals:,} open ones{back}"
     ]
     if week.best:
         rate = f"{week.best.shrunk_rate:.0%} of {week.best.deals:,} deals"

@@ -129,7 +129,7 @@ class AdType(Fact):
 
 
 class PipelineWeek(Fact):
-    """What the week's newest forecast says of the deals, in dollars; the best and the fastest hook."""
+    """What the week's newest forecast says of traced deals, in dollars; the best and the fastest hook."""
 
     open_deals: int
     won_value: float
@@ -347,14 +347,14 @@ _HOOKS = """
     ORDER BY sum(metric.clicks)::float / sum(metric.impressions) DESC, creative.hook_type LIMIT :shown
 """
 
-# Campaigns add up to everything, deals without a trace included.
+# Of deals that are traced to a campaign, as the page tells it: of others nobody knows whose spend it was.
 _PIPELINE = """
     SELECT sum(forecast.open_deals)::int AS open_deals, sum(forecast.won_value)::float8 AS won_value,
            sum(forecast.expected_value)::float8 AS expected_value, sum(forecast.spend)::float8 AS spend,
            report.told -> 'ad_types' AS ad_types
     FROM ml.pipeline_report AS report
     JOIN ml.pipeline_forecast AS forecast USING (forecast_day)
-    WHERE forecast.level = 'campaign' AND report.forecast_day = (
+    WHERE forecast.level = 'campaign' AND forecast.account_id <> '' AND report.forecast_day = (
         SELECT max(forecast_day) FROM ml.pipeline_report WHERE forecast_day BETWEEN :since AND :until)
     GROUP BY report.forecast_day
 """

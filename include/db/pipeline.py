@@ -204,12 +204,14 @@ def forecasts(engine: Engine, day: date, level: str, limit: int) -> list[dict[st
 
 
 def forecast_totals(engine: Engine, day: date) -> dict[str, float]:
-    """A day's sums over all campaigns, those without a trace included: deals, open_deals, won_value,
-    expected_value, spend, and roas (of the traced deals; None without spend)."""
+    """A day's sums: deals, of all; open_deals, won_value, expected_value and spend of those that are traced
+    to a campaign, their roas (None without spend), and how many campaigns these are."""
     query = text("""
-        SELECT COALESCE(sum(deals), 0)::int AS deals, COALESCE(sum(open_deals), 0)::int AS open_deals,
-               COALESCE(sum(won_value), 0)::float8 AS won_value,
-               COALESCE(sum(expected_value), 0)::float8 AS expected_value,
+        SELECT COALESCE(sum(deals), 0)::int AS deals,
+               count(*) FILTER (WHERE account_id <> '') AS campaigns,
+               COALESCE(sum(open_deals) FILTER (WHERE account_id <> ''), 0)::int AS open_deals,
+               COALESCE(sum(won_value) FILTER (WHERE account_id <> ''), 0)::float8 AS won_value,
+               COALESCE(sum(expected_value) FILTER (WHERE account_id <> ''), 0)::float8 AS expected_value,
                COALESCE(sum(spend), 0)::float8 AS spend,
                (sum(won_value + expected_value) FILTER (WHERE account_id <> '')
                    / NULLIF(sum(spend), 0))::float8 AS roas

@@ -109,7 +109,8 @@ class FeatureReport:
             f"them, on {self.ads:,} ads. "
         )
         named = (
-            f"{', '.join(earning)} earn{'s' if len(earning) == 1 else ''} a place"
+            f"By {'itself' if len(earning) == 1 else 'themselves'} {', '.join(earning)} "
+            f"earn{'s' if len(earning) == 1 else ''} a place"
             if earning
             else (f"None of {len(self.features)} earns its place")
         )

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from include.db.pipeline import PipelineReport
 
-CAMPAIGNS_SHOWN = 40
-ADS_SHOWN = 25
+CAMPAIGNS_SHOWN = 20
+ADS_SHOWN = 15
 # A forecast older than this is said to be old.
 FRESH_DAYS = 2
 

@@ -164,7 +164,7 @@ def test_the_pipeline_is_told_by_the_weeks_newest_forecast(week: Engine) -> None
     with week.begin() as connection:
         connection.execute(text(FORECAST.replace(": ", "\\: ")))
     told = shown(gather_week(week, SUNDAY))
-    assert "$3,000.00 won and $1,000.00 expected from 5 open deals: 4.0 times the $1,000.00 spent" in told
+    assert "traced to ads: $3,000 won and $900 expected from 4 open ones: 3.9 times the $1,000 spent" in told
     assert "won most often after hook `question`: 31% of 200 deals" in told
     assert "closed fastest after hook `story_hook`: half within 10 days" in told
     assert gather_week(week, SUNDAY, "a").pipeline is None
