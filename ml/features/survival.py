@@ -1,7 +1,8 @@
-"""Times to an event where some have not had theirs yet: Kaplan-Meier, and Aalen-Johansen for two ways to
-end.
- A deal that is open says "not yet", not "lost". Leaving it out would make pipelines look faster than
-they are, counting it as lost would make them look worse.
+"""Times to an event where some have not had theirs yet: Kaplan-Meier, and Aalen-Johansen for two endings.
+
+A deal that is open says "not yet", not "lost". Leaving it out would make pipelines look faster than they are,
+counting it as lost would make them look worse. The estimators are lifelines' and statsmodels'; of the second,
+lifelines' needs a millisecond a deal where statsmodels' needs three for thousands.
 """
 
 from __future__ import annotations
@@ -18,9 +19,7 @@ Z_95 = NormalDist().inv_cdf(0.975)
 
 @dataclass(frozen=True)
 class SurvivalCurve:
-    """A Kaplan-Meier curve: at each of `days` the share that has not had the event, with its 95 %
-    interval.
-    """
+    """A Kaplan-Meier curve: at each of `days` the share without the event so far, with its 95 % interval."""
 
     days: Floats
     share: Floats
@@ -52,21 +51,16 @@ def kaplan_meier(
     >>> kaplan_meier(np.array([1.0, 2.0, 3.0, 4.0]), np.array([True, True, False, True])).median()[0]
     2.0
     """
-    times, events, _, risk = _counts(days, happened.astype(int))
-    if entered is not None and len(times):
-        late = len(days) - np.searchsorted(np.sort(entered), times, side="left").astype(float)
-        # Before anybody is watched nobody can be seen to leave.
-        risk = np.maximum(risk - late, events)
-    share = np.cumprod(1 - events / risk)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Greenwood's variance; the last deal at risk would divide by nothing.
-        step = np.where(risk > events, events / (risk * (risk - events)), 0.0)
-        log = np.log(np.clip(share, 1e-12, 1 - 1e-12))
-        spread = Z_95 * np.sqrt(np.cumsum(step)) / np.abs(log)
-    low, high = share ** np.exp(spread), share ** np.exp(-spread)
-    return SurvivalCurve(
-        times, np.asarray(share), np.where(share >= 1, 1.0, low), np.where(share >= 1, 1.0, high)
-    )
+    from lifelines import KaplanMeierFitter
+
+    if not len(days):
+        nothing = np.empty(0)
+        return SurvivalCurve(nothing, nothing, nothing, nothing)
+    fit = KaplanMeierFitter().fit(days, happened, entry=entered)
+    had = (fit.event_table["observed"] > 0).to_numpy()
+    low, high = fit.confidence_interval_.to_numpy("float64")[had].T
+    times = fit.survival_function_.index.to_numpy("float64")[had]
+    return SurvivalCurve(times, fit.survival_function_.to_numpy("float64")[had, 0], low, high)
 
 
 def cumulative_incidence(
@@ -80,40 +74,25 @@ def cumulative_incidence(
         kind: the way that is asked for.
 
     Returns:
-        days with an end (ascending), the share by then, and its standard error (Aalen's, without the
-        smaller covariance terms of the other endings).
+        days (ascending), the share by then, and its standard error, which at the last end of all is that of
+        the end before it.
 
-    >>> cumulative_incidence(np.array([1.0, 2.0, 3.0]), np.array([1, 2, 0]), kind=1)[1]
-    array([0.33333333, 0.33333333])
+    >>> cumulative_incidence(np.array([1.0, 2.0, 3.0]), np.array([1, 2, 0]), kind=1)[1].round(3).tolist()
+    [0.333, 0.333, 0.333]
     """
-    times, all_ends, of_kind, risk = _counts(days, ending, kind)
-    before = np.concatenate([[1.0], np.cumprod(1 - all_ends / risk)[:-1]])
-    share = np.cumsum(before * of_kind / risk)
-    error = np.sqrt(np.cumsum(before**2 * of_kind * (risk - of_kind) / np.maximum(risk, 1) ** 3))
-    return times, share, error
+    from statsmodels.duration.survfunc import CumIncidenceRight
 
-
-def _counts(
-    days: Floats, ending: npt.NDArray[np.int64], kind: int | None = None
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Days with an end; how many ended, how many in way `kind`, and how many were still there just
-    before.
-    """
-    if not len(days):
-        empty = np.empty(0)
-        return empty, empty, empty, empty
-    times = np.unique(days[ending > 0])
-    place = np.searchsorted(times, days[ending > 0])
-    ended = np.bincount(place, minlength=len(times)).astype(float)
-    of_kind = ended
-    if kind is not None:
-        of_kind = np.bincount(np.searchsorted(times, days[ending == kind]), minlength=len(times)).astype(
-            float
-        )
-    risk = len(days) - np.searchsorted(np.sort(days), times, side="left").astype(float)
-    return times, ended, of_kind, risk
+    if not (ending == kind).any():
+        return np.empty(0), np.empty(0), np.empty(0)
+    # Where the last one at risk ends, the variance divides by nothing.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fit = CumIncidenceRight(days, ending)
+    error = fit.cinc_se[kind - 1]
+    known = np.maximum.accumulate(np.where(np.isfinite(error), np.arange(len(error)), -1))
+    return fit.times, fit.cinc[kind - 1], np.where(known >= 0, error[np.maximum(known, 0)], 0.0)
 
 
 def _crossing(days: Floats, share: Floats) -> float:
-    below = np.flatnonzero(share <= 0.5)
+    # A half that was multiplied together may be a little more.
+    below = np.flatnonzero(share <= 0.5 + 1e-9)
     return float(days[below[0]]) if len(below) else float("inf")

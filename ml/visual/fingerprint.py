@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import cv2
+import imagehash
 import numpy as np
+from PIL import Image
 
 from ml.visual.settings import Copies
 
@@ -28,7 +30,6 @@ CELLS = 48
 _MOST_PICTURES = 24
 # Brightness is kept in 64 steps.
 _STEP = 4
-_DCT, _LOW = 32, 8
 # Bars: rows and columns that are this dark, and flat, in all moments.
 _DARK = 26
 # Share of a side that may be cut off.
@@ -250,9 +251,7 @@ def _longest(flags: np.ndarray) -> int:
 
 def _hash(picture: np.ndarray) -> np.ndarray:
     """The signs of the lowest 8 x 8 frequencies around their median, as 8 bytes."""
-    small = cv2.resize(picture, (_DCT, _DCT), interpolation=cv2.INTER_AREA).astype(np.float32)
-    low = cv2.dct(small)[:_LOW, :_LOW]
-    return np.packbits((low > np.median(low)).ravel())
+    return np.packbits(imagehash.phash(Image.fromarray(picture)).hash.ravel())
 
 
 def _cells(picture: np.ndarray) -> np.ndarray:
