@@ -34,20 +34,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import dag, task
 
 from nightshift.assets import ADS_PERFORMANCE
 from nightshift.operators.load_insights import LoadInsights
 from nightshift.policy import house
-from nightshift.run_day import DAY_PARAM, run_day
+from nightshift.run_day import DAY_PARAM, date_param, run_day
 
-SINCE_PARAM = Param(
-    None,
-    type=["null", "string"],
-    format="date",
-    pattern=r"^\d{4}-\d{2}-\d{2}$",
-    title="Since",
-    description="Load every day from here, YYYY-MM-DD, to the day of the run. Empty: the night's own window.",
+SINCE_PARAM = date_param(
+    "Since", "Load every day from here, YYYY-MM-DD, to the day of the run. Empty: the night's own window."
 )
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
+from nightshift.run_day import date_param
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
@@ -30,13 +32,9 @@ MODE_PARAM = Param(
     description="incremental: what changed since the last run. full: everything anew. reconcile: compare "
     "everything, read what differs.",
 )
-SINCE_PARAM = Param(
-    None,
-    type=["null", "string"],
-    format="date",
-    pattern=r"^\d{4}-\d{2}-\d{2}$",
-    title="Since",
-    description="Read again all that changed since the beginning of this day (UTC), YYYY-MM-DD. Empty: since "
+SINCE_PARAM = date_param(
+    "Since",
+    "Read again all that changed since the beginning of this day (UTC), YYYY-MM-DD. Empty: since "
     "the last run. Only in mode incremental.",
 )
 

@@ -7,14 +7,20 @@ from typing import Any
 
 from airflow.sdk import Param
 
-DAY_PARAM = Param(
-    None,
-    type=["null", "string"],
-    format="date",
-    pattern=r"^\d{4}-\d{2}-\d{2}$",
-    title="Day",
-    description="The day to work on, YYYY-MM-DD. Empty: the day of the run.",
-)
+
+def date_param(title: str, description: str) -> Param:
+    """A param that takes a date, YYYY-MM-DD, or nothing."""
+    return Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        pattern=r"^\d{4}-\d{2}-\d{2}$",
+        title=title,
+        description=description,
+    )
+
+
+DAY_PARAM = date_param("Day", "The day to work on, YYYY-MM-DD. Empty: the day of the run.")
 
 
 def run_day(params: dict[str, Any], dag_run: Any) -> date:
