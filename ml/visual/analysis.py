@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 from ml.visual.embedder import Embedder, usual_batch
-from ml.visual.errors import VideoNotFinished, VideoUnusable
+from ml.visual.errors import Stopped, VideoNotFinished, VideoUnusable
 from ml.visual.feeds import Content, Feeds, Frames, Pace, Told
 from ml.visual.fingerprint import Fingerprint, find_original
 from ml.visual.heads import Heads
@@ -21,10 +22,6 @@ from ml.visual.results import ResultFolder
 from ml.visual.sampling import Sampling
 from ml.visual.settings import JobSettings, preprocessing_version
 from ml.visual.video_result import Embedding, copy_of, failure, finished
-
-
-class Stopped(Exception):
-    """The job was told to stop; what is done is kept."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,6 @@ class ShardAnalysis:
         batch: frames of a batch; 0 leaves it to the machine.
         log: takes an event's name and its numbers.
         stop: set from outside; the batch under way is finished and kept, then `Stopped` is raised.
-        working: whether the device has something to do now.
     """
 
     model: VisualModel | None
@@ -82,8 +78,9 @@ class ShardAnalysis:
     face_digest: str | None = None
     counts: Counts = field(default_factory=Counts)
     outcomes: list[Outcome] = field(default_factory=list)
-    working: bool = False
     _embedder: Embedder | None = None
+    _waiting_since: float | None = None
+    _unfinished: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
         size = self.model.architecture.size if self.model else 0
@@ -112,6 +109,7 @@ class ShardAnalysis:
             and each.family == self._family
         ]
         self._by_content: dict[str, Outcome] = {}
+        self._decided: dict[int, Outcome] = {}  # Videos whose turn came early, by number.
         self._batch = self.batch or usual_batch()
         self.pace = Pace()
 
@@ -124,6 +122,13 @@ class ShardAnalysis:
     def embedder(self) -> Embedder | None:
         """The network; None while none was needed."""
         return self._embedder
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds so far in which there was nothing for the device to do, or no network on it yet."""
+        since = self._waiting_since
+        now = 0.0 if since is None else time.perf_counter() - since
+        return self.counts.starved_s + self.counts.load_s + now
 
     @property
     def _family(self) -> str:
@@ -150,11 +155,17 @@ class ShardAnalysis:
                     "video", creative_id=video.creative_id, number=number, state=outcome.state,
                     cached=outcome.cached, duplicate=outcome.duplicate_of is not None, reason=outcome.reason,
                 )  # fmt: skip
+            self._finish_last()
+        except Stopped:
+            self._finish_last()
+            raise
         finally:
             end.set()
             feeds.join()
 
     def _outcome(self, feeds: Feeds, number: int) -> Outcome:
+        if number in self._decided:
+            return self._decided.pop(number)
         content = self._get(feeds, number)
         if isinstance(content, VideoUnusable | VideoNotFinished):
             return Outcome("failed", reason=str(content), again=isinstance(content, VideoNotFinished))
@@ -162,8 +173,9 @@ class ShardAnalysis:
             raise TypeError(f"a feed began with {type(content).__name__}")
         digest = content.content_hash
         if digest not in self._by_content and content.same_as is not None and not content.is_known:
-            # The same file is decoded for another video of the list: that one's outcome is this one's.
-            self._by_content[digest] = self._outcome(feeds, content.same_as)
+            # The same file is decoded for another video of the list, whose turn this is then.
+            twin = self._outcome(feeds, content.same_as)
+            self._by_content[digest] = self._decided[content.same_as] = twin
         if digest in self._by_content:
             found = self._by_content[digest]
             self.counts.cache_hits += 1
@@ -203,7 +215,9 @@ class ShardAnalysis:
     def _analyse(self, feeds: Feeds, number: int, content: Content) -> Outcome:
         recipe = self._recipe_in_use()
         digest, key = content.content_hash, recipe.key(content.content_hash)
-        with Embedding(self._embedder, self.folder, digest, key, self._batch) as embedding:
+        with ExitStack() as open_files:
+            embedding = Embedding(self._embedder, self.folder, digest, key, self._batch)
+            open_files.enter_context(embedding)
             held: list[Frames] = []
             count = 0
             try:
@@ -228,44 +242,67 @@ class ShardAnalysis:
             original = find_original(looks, self._looks, self.settings.copies) if looks else None
             if original is not None:
                 self.counts.duplicates += 1
+                self._finish_last()  # It may be the original.
                 self.folder.write(copy_of(original, digest, key, recipe, content.bytes, told))
                 embedding.forget()
                 return Outcome("done", digest, key, duplicate_of=original)
             self._embed(embedding, held)
-            result, arrays = finished(digest, key, recipe, content.bytes, told, embedding.rows(), self._heads)
+            if looks is not None:
+                self._looks.append((digest, looks))
+            self._finish_last()
+            files = open_files.pop_all()
+            self._unfinished = lambda: self._finish(embedding, files, content, recipe, told)
+            return Outcome("done", digest, key)
+
+    def _finish(
+        self, embedding: Embedding, files: ExitStack, content: Content, recipe: Recipe, told: dict[str, Any]
+    ) -> None:
+        """Write the result of a video whose frames are all with the device."""
+        digest = content.content_hash
+        with files:
+            rows = embedding.rows()
+            result, arrays = finished(
+                digest, recipe.key(digest), recipe, content.bytes, told, rows, self._heads
+            )
             self.counts.recovered_batches += embedding.recovered
             self.folder.write(result, arrays)
             embedding.forget()
-            if looks is not None:
-                self._looks.append((digest, looks))
-            return Outcome("done", digest, key)
+
+    def _finish_last(self) -> None:
+        """Finish the video before, which waited until the device had work again, or there was none."""
+        finish, self._unfinished = self._unfinished, None
+        if finish is not None:
+            finish()
 
     def _embed(self, embedding: Embedding, held: list[Frames]) -> None:
         """Send what was held back to the device; a stop is heeded between batches."""
-        self.working = True
-        try:
-            while held:
-                if self.stop.is_set():
-                    raise Stopped
-                embedding.add(held.pop(0).frames)
-        finally:
-            self.working = False
+        while held:
+            if self.stop.is_set():
+                raise Stopped
+            embedding.add(held.pop(0).frames)
+            self._finish_last()
 
     def _get(self, feeds: Feeds, number: int) -> Any:
-        began = time.perf_counter()
+        if not feeds.is_ready(number):
+            self._finish_last()
+        self._waiting_since = time.perf_counter()
         item = feeds.get(number)
-        self.counts.starved_s += time.perf_counter() - began
+        self.counts.starved_s += self._waited()
         if item is None:
             raise Stopped
         return item
+
+    def _waited(self) -> float:
+        began, self._waiting_since = self._waiting_since, None
+        return 0.0 if began is None else time.perf_counter() - began
 
     def _recipe_in_use(self) -> Recipe:
         if self.model is None:
             return self._recipe
         if self._embedder is None:
-            began = time.perf_counter()
+            self._waiting_since = time.perf_counter()
             self._embedder = Embedder(self.model, self.asked, self._batch, self.settings.fidelity)
-            self.counts.load_s = time.perf_counter() - began
+            self.counts.load_s = self._waited()
             self.log(
                 "model", digest=self.model.digest[:16], device=self._embedder.device,
                 seconds=round(self.counts.load_s, 2), **self._embedder.verdict.to_values(),

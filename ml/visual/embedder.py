@@ -1,16 +1,14 @@
 """Frames in, embeddings out: on the device that is there, in batches it has room for.
 
-A batch is read back before the next is sent, so a killed job has lost one at most. When memory runs out the
-batch is halved for good; a batch handed in is then worked on in pieces, so what the caller keeps stays
-the same.
+A batch can be begun while the one before is still to be read. When memory runs out the batch is halved for
+good; a batch handed in is then worked on in pieces, so what the caller keeps stays the same.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from ml.visual.keys import Precision
 from ml.visual.model import DESCRIPTION, VisualModel
 from ml.visual.precision import Verdict, judge, lowered, probes
 from ml.visual.results import DIGITS
+from ml.visual.runners import Begun, CudaRunner, Runner, Spent
 from ml.visual.settings import Fidelity
 
 if TYPE_CHECKING:
@@ -49,15 +48,24 @@ class Work:
     Attributes:
         frames: that went through the network, counted once each.
         batches: how often the network was called.
-        compute_s, transfer_s: seconds of the device's time.
+        replayed: of these, how many without Python between the steps; see `ml.visual.runners`.
         halvings: how often memory ran out.
+        spent: seconds of the device's time.
     """
 
     frames: int = 0
     batches: int = 0
-    compute_s: float = 0.0
-    transfer_s: float = 0.0
+    replayed: int = 0
     halvings: int = 0
+    spent: Spent = field(default_factory=Spent)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Frames handed in, and the device's work on them where it has begun."""
+
+    frames: np.ndarray
+    begun: Begun | None
 
 
 class Embedder:
@@ -82,15 +90,29 @@ class Embedder:
         self._known = model.architecture
         self.dimensions = self._known.dimensions
         network = self._placed(model.network())
-        self._network, self._dtype = network, self._type(Precision.FP32)
+        self._use(network, Precision.FP32)
         self.verdict = self._choose(network, asked, fidelity)
         self.work = Work()  # The probes are no work on videos.
+        self._runner.spent = self.work.spent
 
-    def embed(self, frames: np.ndarray) -> np.ndarray:
-        """What the network says of frames.
+    def start(self, frames: np.ndarray) -> Sent:
+        """Hand in frames, which a GPU begins to work on; `read` gives what it says.
 
         Args:
             frames: (n, size, size, 3) RGB, 0 to 255.
+        """
+        import torch
+
+        begun = None
+        if len(frames) <= self.batch:
+            try:
+                begun = self._runner.start(frames)
+            except torch.OutOfMemoryError:
+                begun = None  # When it is read, it is worked on in pieces.
+        return Sent(frames, begun)
+
+    def read(self, sent: Sent) -> np.ndarray:
+        """What the network says of frames handed in.
 
         Returns:
             (n, d) embeddings of length 1, rounded to 6 digits.
@@ -99,21 +121,14 @@ class Embedder:
             VisualModelUnusable: the device has no room for a single frame, or the network is another than
                 described.
         """
-        import torch
-
-        rows: list[np.ndarray] = []
-        at = 0
-        while at < len(frames):
-            piece = frames[at : at + self.batch]
-            try:
-                rows.append(self._forward(piece))
-            except torch.OutOfMemoryError as error:
-                self._halve(error)
-                continue
-            self.work.frames += len(piece)
+        if sent.begun is None:
+            rows = self._in_pieces(sent.frames)
+        else:
+            rows = sent.begun.rows()
+            self.work.frames += len(rows)
             self.work.batches += 1
-            at += len(piece)
-        found = np.concatenate(rows).astype(np.float64)
+            self.work.replayed += sent.begun.replayed
+        found = rows.astype(np.float64)
         if found.shape[1] != self.dimensions:
             raise VisualModelUnusable(
                 f"{self._known.name} gives {found.shape[1]} numbers a frame, and its description says "
@@ -121,6 +136,10 @@ class Embedder:
             )
         found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
         return found.round(DIGITS).astype(np.float32)
+
+    def embed(self, frames: np.ndarray) -> np.ndarray:
+        """`start` and `read` in one."""
+        return self.read(self.start(frames))
 
     def peak_mb(self) -> float | None:
         """Most memory of the GPU used so far, MB; None without one."""
@@ -139,53 +158,43 @@ class Embedder:
             return Verdict(asked, Precision.FP32, f"fp32, because {why}")
         pictures = probes(self._known.size)
         exact = self._all(pictures)
-        self._network, self._dtype = faster, self._type(wanted)
+        self._use(faster, wanted)
         verdict = judge(wanted, exact, self._all(pictures), fidelity, asked)
         if verdict.used is Precision.FP32:
-            self._network, self._dtype = network, self._type(Precision.FP32)
+            self._use(network, Precision.FP32)
         return verdict
 
     def _all(self, pictures: np.ndarray) -> np.ndarray:
         parts = range(0, len(pictures), self.batch)
         return np.concatenate([self.embed(pictures[at : at + self.batch]) for at in parts])
 
-    def _forward(self, frames: np.ndarray) -> np.ndarray:
+    def _in_pieces(self, frames: np.ndarray) -> np.ndarray:
         import torch
 
-        with torch.inference_mode():
-            copied = self._mark()
-            # Frames from the pipe are read-only to NumPy; they are only read here.
-            raw = torch.from_numpy(frames if frames.flags.writeable else frames.copy())
-            if self.device == "cuda":
-                raw = raw.pin_memory()
-            pictures = raw.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-            computed = self._mark()
-            shape = (1, 3, 1, 1)
-            mean, std = (
-                torch.tensor(values, device=self.device).reshape(shape)
-                for values in (self._known.mean, self._known.std)
-            )
-            inputs = ((pictures.float() / 255 - mean) / std).to(self._dtype)
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-            embedded = self._network(inputs).float()
-            done = self._mark()
-            rows = embedded.cpu().numpy()
-        self.work.transfer_s += self._between(copied, computed)
-        self.work.compute_s += self._between(computed, done)
-        return rows
+        rows: list[np.ndarray] = []
+        at = 0
+        while at < len(frames):
+            piece = frames[at : at + self.batch]
+            try:
+                rows.append(self._runner.run(piece))
+            except torch.OutOfMemoryError as error:
+                self._halve(error)
+                continue
+            self.work.frames += len(piece)
+            self.work.batches += 1
+            at += len(piece)
+        return np.concatenate(rows)
 
-    def _mark(self) -> Any:
-        if self.device != "cuda":
-            return time.perf_counter()
+    def _use(self, network: nn.Module, precision: Precision) -> None:
         import torch
 
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-    def _between(self, begin: Any, end: Any) -> float:
-        """Seconds between two marks that have passed."""
-        return begin.elapsed_time(end) / 1000 if self.device == "cuda" else end - begin
+        dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
+        self._in_use = network, precision
+        if self.device == "cuda":
+            self._runner: Runner = CudaRunner(network, dtype, self._known, self.batch)
+        else:
+            self._runner = Runner(network, dtype, self._known, self.device)
+        self._runner.spent = self.work.spent
 
     def _halve(self, error: Exception) -> None:
         import torch
@@ -196,6 +205,7 @@ class Embedder:
             ) from error
         self.batch //= 2
         self.work.halvings += 1
+        self._use(*self._in_use)
         if self.device == "cuda":
             torch.cuda.empty_cache()
 
@@ -204,9 +214,3 @@ class Embedder:
 
         # Convolutions are a quarter faster with the channels last, on GPUs and CPUs alike.
         return network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @staticmethod
-    def _type(precision: Precision) -> Any:
-        import torch
-
-        return torch.bfloat16 if precision is Precision.BF16 else torch.float32

@@ -21,3 +21,7 @@ class VideoNotFinished(TransientModelError):
 
 class HeadNotOffered(PermanentModelError):
     """A head is not better than knowing nothing, or there are too few labels to tell."""
+
+
+class Stopped(Exception):
+    """The job was told to stop; what is done is kept."""

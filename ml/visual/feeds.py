@@ -110,6 +110,10 @@ class Feeds:
             if thread.ident is not None:
                 thread.join()
 
+    def is_ready(self, number: int) -> bool:
+        """Whether the next of a video is there already."""
+        return not self._queues[number].empty()
+
     def get(self, number: int) -> Item | None:
         """The next of a video, waiting for it; None where the work is to stop."""
         while not self._stop.is_set():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 UNAVAILABLE = "unavailable"
 _SM_UTILISATION = 2  # NVML_GPM_METRIC_SM_UTIL
+_LEISURE = 0.02  # Share of a stretch without work that is no more than the clocks' noise.
 _READINGS = ("utilisation", "memory_mb", "power_w", "decoder", "sm_active")
 
 
@@ -24,12 +26,13 @@ class GpuMonitor:
 
     Args:
         every_s: seconds between looks.
-        has_work: whether there is work for the GPU now.
+        waited_s: seconds so far in which there was nothing for the GPU to do.
         nvml: the module `pynvml`, or what stands in for it.
     """
 
-    def __init__(self, every_s: float, has_work: Callable[[], bool], nvml: Any = None) -> None:
-        self._every_s, self._has_work = every_s, has_work
+    def __init__(self, every_s: float, waited_s: Callable[[], float], nvml: Any = None) -> None:
+        self._every_s, self._waited_s = every_s, waited_s
+        self._last_look: tuple[float, float] | None = None
         self._nvml = nvml
         self._device: Any = None
         self._why = ""
@@ -58,7 +61,7 @@ class GpuMonitor:
             self._thread.join()
 
     def told(self, sm_active_target: float) -> dict[str, Any]:
-        """What was seen: means over all looks, of `sm_active` over those with work, and the target's fate."""
+        """What was seen: means over all looks, `sm_active` over stretches full of work; the target's fate."""
         if self._device is None:
             return {"state": UNAVAILABLE, "why": self._why[:200], "sm_active_target": UNAVAILABLE}
         means = {
@@ -81,7 +84,7 @@ class GpuMonitor:
     def look(self) -> None:
         """One look."""
         nvml, device = self._nvml, self._device
-        busy = self._has_work()
+        busy = self._was_busy()
         self._looks += 1
         self._busy_looks += busy
         self._note("utilisation", lambda: nvml.nvmlDeviceGetUtilizationRates(device).gpu / 100)
@@ -91,6 +94,12 @@ class GpuMonitor:
         active = self._sm_active()
         if active is not None and busy:
             self._readings["sm_active"].append(active)
+
+    def _was_busy(self) -> bool:
+        """Whether there was work all the time since the last look."""
+        now = time.perf_counter(), self._waited_s()
+        before, self._last_look = self._last_look, now
+        return before is not None and now[1] - before[1] <= _LEISURE * (now[0] - before[0])
 
     def _note(self, name: str, read: Callable[[], float]) -> None:
         try:

@@ -24,12 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import PermanentModelError, TransientModelError
-from ml.visual.analysis import ShardAnalysis, Stopped
+from ml.visual.analysis import ShardAnalysis
+from ml.visual.errors import Stopped
 from ml.visual.faces import FaceFinder
 from ml.visual.gpu import UNAVAILABLE, GpuMonitor, bottleneck
 from ml.visual.manifest import Manifest, read_known, read_manifest, without_query
 from ml.visual.model import file_digest, find_model
 from ml.visual.results import ResultFolder
+from ml.visual.runners import Spent
 from ml.visual.sampling import Sampling
 
 DONE, UNUSABLE, GO_ON, NOTHING = 0, 3, 75, 99
@@ -73,7 +75,7 @@ def _run(given: argparse.Namespace, stop: threading.Event) -> int:
             face_digest=face_digest,
         )  # fmt: skip
         _say("start", shard=manifest.shard, videos=len(manifest.videos), known=len(work.known))
-        monitor = GpuMonitor(manifest.settings.monitor_s, lambda: work.working)
+        monitor = GpuMonitor(manifest.settings.monitor_s, lambda: work.waited_s)
         monitor.start()
         try:
             work.run(manifest.videos)
@@ -94,11 +96,11 @@ def _summary(
 ) -> dict[str, Any]:
     """The numbers of the shard, small enough for an XCom."""
     outcomes, counts, pace, embedder = work.outcomes, work.counts, work.pace, work.embedder
-    compute_s, transfer_s = (embedder.work.compute_s, embedder.work.transfer_s) if embedder else (0.0, 0.0)
+    spent = embedder.work.spent if embedder else Spent()
     seen = monitor.told(manifest.settings.sm_active_target)
     shares = bottleneck(
-        wall_s=took, load_s=counts.load_s, starved_s=counts.starved_s, compute_s=compute_s,
-        transfer_s=transfer_s, fetch_s=pace.fetch_s, decode_s=pace.decode_s,
+        wall_s=took, load_s=counts.load_s, starved_s=counts.starved_s, compute_s=spent.compute_s,
+        transfer_s=spent.transfer_s, fetch_s=pace.fetch_s, decode_s=pace.decode_s,
     )  # fmt: skip
     peak = embedder.peak_mb() if embedder else None
     return {
@@ -118,13 +120,14 @@ def _summary(
         "decodes": pace.decodes,
         "forwards": embedder.work.frames if embedder else 0,
         "batches": embedder.work.batches if embedder else 0,
+        "replayed_batches": embedder.work.replayed if embedder else 0,
         "recovered_batches": counts.recovered_batches,
         "cache_hits": counts.cache_hits,
         "duplicates": counts.duplicates,
         "fetch_s": round(pace.fetch_s, 3),
         "decode_s": round(pace.decode_s, 3),
-        "infer_s": round(compute_s, 3),
-        "transfer_s": round(transfer_s, 3),
+        "infer_s": round(spent.compute_s, 3),
+        "transfer_s": round(spent.transfer_s, 3),
         "starved_s": round(counts.starved_s, 3),
         "load_s": round(counts.load_s, 3),
         "wall_s": round(took, 3),

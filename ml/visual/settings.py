@@ -114,7 +114,7 @@ class JobSettings:
     fidelity: Fidelity = field(default_factory=Fidelity)
     copies: Copies = field(default_factory=Copies)
     decoders: int = 0
-    queue_batches: int = 8
+    queue_batches: int = 16
     hold_frames: int = 512
     monitor_s: float = 0.5
     sm_active_target: float = 0.9

@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from ml.visual.checkpoint import Checkpoint
-from ml.visual.embedder import Embedder
+from ml.visual.embedder import Embedder, Sent
+from ml.visual.errors import Stopped
 from ml.visual.heads import Heads
 from ml.visual.keys import Recipe
 from ml.visual.results import DIGITS, ResultFolder
@@ -32,11 +33,16 @@ class Embedding:
         self._embedder, self._key = embedder, f"{key}:{batch}"
         self._path = folder.folder / f"{content_hash}-{key[:16]}.part"
         self._checkpoint: Checkpoint | None = None
+        self._sent: Sent | None = None
         self._next = 0
         self.recovered = 0
 
     def add(self, frames: np.ndarray) -> None:
-        """Embed the next batch and keep it, unless it is there."""
+        """Have the next batch embedded, unless it is there; then keep the one before.
+
+        So a GPU has its next batch while the last is written, and a killed job has lost one at most that was
+        done.
+        """
         if self._embedder is None:
             return
         if self._checkpoint is None:
@@ -44,17 +50,27 @@ class Embedding:
         if self._next < len(self._checkpoint.batches):
             self.recovered += 1
         else:
-            self._checkpoint.add(self._embedder.embed(frames))
+            sent = self._embedder.start(frames)
+            self.settle()
+            self._sent = sent
         self._next += 1
+
+    def settle(self) -> None:
+        """Keep the batch under way."""
+        sent, self._sent = self._sent, None
+        if sent is not None and self._embedder is not None and self._checkpoint is not None:
+            self._checkpoint.add(self._embedder.read(sent))
 
     def rows(self) -> np.ndarray | None:
         """(n, d) embeddings of all frames; None without a network, or without frames."""
+        self.settle()
         if self._checkpoint is None or not self._checkpoint.batches:
             return None
         return np.concatenate(self._checkpoint.batches)
 
     def forget(self) -> None:
         """The result is written: what led to it goes."""
+        self._sent = None
         if self._checkpoint is not None:
             self._checkpoint.remove()
         else:
@@ -66,6 +82,8 @@ class Embedding:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None or isinstance(error, Stopped):
+            self.settle()
         if self._checkpoint is not None:
             self._checkpoint.close()
 

@@ -7,7 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +130,28 @@ def make_job(tmp_path: Path) -> Iterator[Callable[[str], Job]]:
     yield make
     for name, handler in before.items():
         signal.signal(name, handler)
+
+
+@pytest.fixture
+def serve_slowly() -> Iterator[Callable[[Path], str]]:
+    """Serves a file over HTTP, a second after it was asked for; gives its address."""
+
+    class Slow(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(1)
+            super().do_GET()
+
+        def log_message(self, *arguments: Any) -> None: ...
+
+    servers = []
+
+    def serve(file: Path) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Slow, directory=str(file.parent)))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/{file.name}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()

@@ -115,6 +115,14 @@ def test_the_same_file_of_two_creatives_is_decoded_once(make_job, clip, tmp_path
     assert len(told["done"]) == 3
 
 
+def test_the_same_file_that_a_later_creative_has_sooner_is_decoded_once(make_job, clip, serve_slowly):
+    told = make_job().run([serve_slowly(clip), clip, clip], decoders=2)
+
+    assert (told["decodes"], told["cache_hits"]) == (1, 2)
+    assert [video["state"] for video in told["videos"]] == ["done"] * 3
+    assert len(set(told["done"])) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "decodes"),
     [(["--sampling", "keyframes"], 1), (["--sampling", "all"], 1), (["--precision", "fp32"], 0)],
