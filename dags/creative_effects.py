@@ -27,8 +27,8 @@ from airflow.sdk import AssetOrTimeSchedule, dag, task
 
 from nightshift.assets import ADS_PERFORMANCE, VISUAL_SCENES
 from nightshift.policy import every, house
-from nightshift.run_day import DAY_PARAM, run_day
-from nightshift.scope import SCOPE_PARAM
+from nightshift.run_day import day_param, run_day
+from nightshift.scope import scope_param
 
 
 @dag(
@@ -38,7 +38,7 @@ from nightshift.scope import SCOPE_PARAM
         dagrun_timeout=timedelta(hours=1),
     ),
     doc_md=__doc__,
-    params={"day": DAY_PARAM, "scope": SCOPE_PARAM},
+    params={"day": day_param(), "scope": scope_param()},
 )
 def creative_effects() -> None:
     @task(inlets=[ADS_PERFORMANCE, VISUAL_SCENES])

@@ -30,14 +30,14 @@ from airflow.sdk import dag, task
 
 from nightshift.assets import ADS_PERFORMANCE, CTR_MODEL, DRIFT_REPORT, RETRAIN_WANTED
 from nightshift.policy import house
-from nightshift.run_day import DAY_PARAM, run_day
-from nightshift.scope import SCOPE_PARAM
+from nightshift.run_day import day_param, run_day
+from nightshift.scope import scope_param
 
 
 @dag(
     **house(schedule="0 5 * * *", tags=["models", "nightly"], dagrun_timeout=timedelta(hours=1)),
     doc_md=__doc__,
-    params={"day": DAY_PARAM, "scope": SCOPE_PARAM},
+    params={"day": day_param(), "scope": scope_param()},
 )
 def drift_report() -> None:
     @task

@@ -26,7 +26,7 @@ from airflow.sdk import AssetOrTimeSchedule, dag, task
 
 from nightshift.assets import ADS_PERFORMANCE, CTR_MODEL, PROMOTION_WANTED
 from nightshift.policy import every, house
-from nightshift.run_day import DAY_PARAM, run_day
+from nightshift.run_day import day_param, run_day
 
 
 @dag(
@@ -36,7 +36,7 @@ from nightshift.run_day import DAY_PARAM, run_day
         dagrun_timeout=timedelta(hours=1),
     ),
     doc_md=__doc__,
-    params={"day": DAY_PARAM},
+    params={"day": day_param()},
 )
 def evaluate_experiment() -> None:
     @task(inlets=[ADS_PERFORMANCE])

@@ -30,7 +30,7 @@ from airflow.sdk import dag, task
 
 from nightshift.assets import CRM_DEALS, PIPELINE_FORECAST, PIPELINE_MODEL
 from nightshift.policy import house
-from nightshift.run_day import DAY_PARAM, run_day
+from nightshift.run_day import day_param, run_day
 
 
 @dag(
@@ -40,7 +40,7 @@ from nightshift.run_day import DAY_PARAM, run_day
         dagrun_timeout=timedelta(hours=1),
     ),
     doc_md=__doc__,
-    params={"day": DAY_PARAM},
+    params={"day": day_param()},
 )
 def forecast_pipeline() -> None:
     @task(inlets=[CRM_DEALS], outlets=[PIPELINE_FORECAST])

@@ -29,14 +29,14 @@ from airflow.sdk import Param, dag, task
 
 from nightshift.assets import LLM_CACHE
 from nightshift.policy import house
-from nightshift.run_day import DAY_PARAM, run_day
+from nightshift.run_day import day_param, run_day
 
 
 @dag(
     **house(schedule="30 6 * * *", tags=["llm", "nightly"], dagrun_timeout=timedelta(hours=2)),
     doc_md=__doc__,
     params={
-        "day": DAY_PARAM,
+        "day": day_param(),
         "dry_run": Param(
             False,
             type="boolean",

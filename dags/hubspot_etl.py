@@ -20,6 +20,7 @@ differs; mode `full` reads everything anew. Param `day` changes nothing here: Hu
 - *CrmBusy*, *CrmUnreachable*: retried here and by Airflow; clear the failed tasks later.
 - *... calls of today are used up* in the summary is no failure: the next run goes on from there. Nothing is
   forecast before all is read.
+- *CrmStandsStill*: for `crm.incomplete_days` (3) no run has read everything; the message says what to do.
 
 ## Can it wait?
 Yes: the next run reads everything since the last one that ended. HubSpot keeps archived deals for 90 days.
@@ -35,8 +36,8 @@ from airflow.sdk import dag, task
 
 from nightshift.assets import CRM_DEALS
 from nightshift.policy import house
-from nightshift.read_crm import MODE_PARAM, SINCE_PARAM
-from nightshift.run_day import DAY_PARAM
+from nightshift.read_crm import mode_param, since_param
+from nightshift.run_day import day_param
 
 # A portal of a million deals takes hours the first time, at the speed HubSpot allows.
 LONG = timedelta(hours=10)
@@ -45,7 +46,7 @@ LONG = timedelta(hours=10)
 @dag(
     **house(schedule="15 1 * * *", tags=["crm", "nightly"], dagrun_timeout=timedelta(hours=12)),
     doc_md=__doc__,
-    params={"day": DAY_PARAM, "mode": MODE_PARAM, "since": SINCE_PARAM},
+    params={"day": day_param(), "mode": mode_param(), "since": since_param()},
 )
 def hubspot_etl() -> None:
     @task(execution_timeout=LONG)
@@ -63,6 +64,10 @@ def hubspot_etl() -> None:
 
     @task.short_circuit(ignore_downstream_trigger_rules=False)
     def is_complete(told: dict[str, Any]) -> bool:
+        from nightshift.read_crm import refuse_standstill
+
+        if not told["complete"]:
+            refuse_standstill()
         return bool(told["complete"])
 
     # Of half a portal nobody should forecast anything: the run that reads the rest publishes it.

@@ -39,7 +39,7 @@ from airflow.sdk import dag, task
 from nightshift.assets import ADS_PERFORMANCE
 from nightshift.operators.load_insights import LoadInsights
 from nightshift.policy import house
-from nightshift.run_day import DAY_PARAM, date_param, run_day
+from nightshift.run_day import date_param, day_param, run_day
 
 SINCE_PARAM = date_param(
     "Since", "Load every day from here, YYYY-MM-DD, to the day of the run. Empty: the night's own window."
@@ -49,7 +49,7 @@ SINCE_PARAM = date_param(
 @dag(
     **house(schedule="0 1 * * *", tags=["ads", "nightly"], dagrun_timeout=timedelta(hours=12)),
     doc_md=__doc__,
-    params={"day": DAY_PARAM, "since": SINCE_PARAM},
+    params={"day": day_param(), "since": SINCE_PARAM},
 )
 def meta_insights_etl() -> None:
     @task

@@ -30,14 +30,14 @@ from airflow.sdk import Param, dag, task
 
 from nightshift.assets import ADS_PERFORMANCE, MINED_FEATURES
 from nightshift.policy import house
-from nightshift.run_day import DAY_PARAM, run_day
+from nightshift.run_day import day_param, run_day
 
 
 @dag(
     **house(schedule=[ADS_PERFORMANCE], tags=["ads", "models", "nightly"], dagrun_timeout=timedelta(hours=2)),
     doc_md=__doc__,
     params={
-        "day": DAY_PARAM,
+        "day": day_param(),
         "judge": Param(
             False,
             type="boolean",

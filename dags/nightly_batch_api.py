@@ -43,7 +43,7 @@ from airflow.sdk import Param, dag, task
 from nightshift.assets import ADS_PERFORMANCE, LLM_RESULTS
 from nightshift.operators.wait_for_batches import WaitForBatches
 from nightshift.policy import house
-from nightshift.run_day import DAY_PARAM, run_day
+from nightshift.run_day import day_param, run_day
 
 
 @dag(
@@ -51,7 +51,7 @@ from nightshift.run_day import DAY_PARAM, run_day
     **house(schedule="0 2 * * *", tags=["llm", "nightly"], dagrun_timeout=timedelta(hours=27)),
     doc_md=__doc__,
     params={
-        "day": DAY_PARAM,
+        "day": day_param(),
         "limit": Param(
             None,
             type=["null", "integer"],

@@ -30,10 +30,10 @@ from typing import Any
 from airflow.sdk import dag, task
 
 from nightshift.assets import ALIAS_MOVED, CHAMPION_MOVED, CTR_MODEL, DRIFT_REPORT, PROMOTION_WANTED
-from nightshift.model_params import MODEL_PARAM, REASON_PARAM, version_param
+from nightshift.model_params import model_param, reason_param, version_param
 from nightshift.operators.ask_for_approval import AskForApproval
 from nightshift.policy import house
-from nightshift.run_day import DAY_PARAM
+from nightshift.run_day import day_param
 
 
 @dag(
@@ -47,10 +47,10 @@ from nightshift.run_day import DAY_PARAM
     ),
     doc_md=__doc__,
     params={
-        "day": DAY_PARAM,
-        "model": MODEL_PARAM,
+        "day": day_param(),
+        "model": model_param(),
         "version": version_param("Version", "The candidate. Empty: the model's challenger."),
-        "reason": REASON_PARAM,
+        "reason": reason_param(),
     },
 )
 def promote_model() -> None:

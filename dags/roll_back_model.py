@@ -28,9 +28,9 @@ from typing import Any
 from airflow.sdk import dag, task
 
 from nightshift.assets import ALIAS_MOVED, CHAMPION_MOVED
-from nightshift.model_params import MODEL_PARAM, REASON_PARAM, version_param
+from nightshift.model_params import model_param, reason_param, version_param
 from nightshift.policy import house
-from nightshift.run_day import DAY_PARAM
+from nightshift.run_day import day_param
 
 
 @dag(
@@ -43,12 +43,12 @@ from nightshift.run_day import DAY_PARAM
     ),
     doc_md=__doc__,
     params={
-        "day": DAY_PARAM,
-        "model": MODEL_PARAM,
+        "day": day_param(),
+        "model": model_param(),
         "champion": version_param(
             "Champion to leave", "Only if this version is champion. Empty: whichever is."
         ),
-        "reason": REASON_PARAM,
+        "reason": reason_param(),
     },
 )
 def roll_back_model() -> None:

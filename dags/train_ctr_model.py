@@ -44,8 +44,8 @@ from airflow.sdk import AssetOrTimeSchedule, Param, dag, task
 
 from nightshift.assets import ADS_PERFORMANCE, CTR_MODEL, RETRAIN_WANTED
 from nightshift.policy import every, house
-from nightshift.run_day import DAY_PARAM, run_day
-from nightshift.scope import SCOPE_PARAM
+from nightshift.run_day import day_param, run_day
+from nightshift.scope import scope_param
 
 
 @dag(
@@ -56,8 +56,8 @@ from nightshift.scope import SCOPE_PARAM
     ),
     doc_md=__doc__,
     params={
-        "day": DAY_PARAM,
-        "scope": SCOPE_PARAM,
+        "day": day_param(),
+        "scope": scope_param(),
         # Null, not "": an empty text counts as missing in the form, which then cannot be sent.
         "reason": Param(
             None,

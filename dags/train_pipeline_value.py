@@ -32,15 +32,15 @@ from typing import Any
 from airflow.sdk import dag, task
 
 from nightshift.assets import CRM_DEALS, PIPELINE_MODEL
-from nightshift.model_params import REASON_PARAM
+from nightshift.model_params import reason_param
 from nightshift.policy import house
-from nightshift.run_day import DAY_PARAM, run_day
+from nightshift.run_day import day_param, run_day
 
 
 @dag(
     **house(schedule="30 4 * * SUN", tags=["models", "crm", "weekly"], dagrun_timeout=timedelta(hours=2)),
     doc_md=__doc__,
-    params={"day": DAY_PARAM, "reason": REASON_PARAM},
+    params={"day": day_param(), "reason": reason_param()},
 )
 def train_pipeline_value() -> None:
     @task(inlets=[CRM_DEALS], outlets=[PIPELINE_MODEL])

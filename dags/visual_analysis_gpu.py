@@ -38,14 +38,14 @@ from airflow.sdk import Param, dag, task
 from nightshift.assets import ADS_PERFORMANCE, VISUAL_SCENES
 from nightshift.operators.visual_job import VisualJob
 from nightshift.policy import house
-from nightshift.run_day import DAY_PARAM, run_day
+from nightshift.run_day import day_param, run_day
 
 
 @dag(
     **house(schedule="0 3 * * *", tags=["visual", "nightly"], dagrun_timeout=timedelta(hours=12)),
     doc_md=__doc__,
     params={
-        "day": DAY_PARAM,
+        "day": day_param(),
         "sampling": Param(
             None,
             type=["null", "string"],

@@ -34,7 +34,7 @@ from airflow.sdk import AssetOrTimeSchedule, dag, task
 
 from nightshift.assets import ADS_PERFORMANCE, CHAMPION_MOVED, CTR_MODEL, LLM_CACHE, LLM_RESULTS
 from nightshift.policy import every, house
-from nightshift.run_day import DAY_PARAM, run_day
+from nightshift.run_day import day_param, run_day
 
 
 @dag(
@@ -44,7 +44,7 @@ from nightshift.run_day import DAY_PARAM, run_day
         dagrun_timeout=timedelta(hours=2),
     ),
     doc_md=__doc__,
-    params={"day": DAY_PARAM},
+    params={"day": day_param()},
 )
 def warm_caches() -> None:
     @task(inlets=[LLM_RESULTS])

@@ -28,7 +28,7 @@ from airflow.sdk import AssetOrTimeSchedule, dag, task
 
 from nightshift.assets import ALIAS_MOVED, CHAMPION_MOVED
 from nightshift.policy import every, house
-from nightshift.run_day import DAY_PARAM
+from nightshift.run_day import day_param
 
 
 @dag(
@@ -39,7 +39,7 @@ from nightshift.run_day import DAY_PARAM
         is_paused_upon_creation=False,
     ),
     doc_md=__doc__,
-    params={"day": DAY_PARAM},
+    params={"day": day_param()},
 )
 def watch_registry() -> None:
     @task

@@ -35,14 +35,14 @@ from nightshift.assets import (
     PIPELINE_FORECAST,
 )
 from nightshift.policy import house
-from nightshift.run_day import DAY_PARAM, run_day
-from nightshift.scope import SCOPE_PARAM
+from nightshift.run_day import day_param, run_day
+from nightshift.scope import scope_param
 
 
 @dag(
     **house(schedule="0 9 * * SUN", tags=["reports", "weekly"], dagrun_timeout=timedelta(hours=1)),
     doc_md=__doc__,
-    params={"day": DAY_PARAM, "scope": SCOPE_PARAM},
+    params={"day": day_param(), "scope": scope_param()},
 )
 def weekly_learning_report() -> None:
     @task(inlets=[ADS_PERFORMANCE, LLM_CACHE, LLM_RESULTS, CTR_MODEL, DRIFT_REPORT, PIPELINE_FORECAST])

@@ -30,6 +30,7 @@ class CrmThresholds(Section):
     least_key_chars: PositiveInt
     refetched_at_most: PositiveInt
     notes_shown: PositiveInt
+    incomplete_days: PositiveInt
     import_problems_shown: PositiveInt
     import_max_megabytes: PositiveInt
 

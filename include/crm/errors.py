@@ -25,6 +25,10 @@ class CrmDailyLimit(PermanentError):
         self.resumes_at = resumes_at
 
 
+class CrmStandsStill(PermanentError):
+    """For days no run has read the CRM to its end; what was read is kept."""
+
+
 class CrmDirectoryUnread(TransientError):
     """Deals were to be read before the pipelines and properties they name."""
 

@@ -118,6 +118,18 @@ def end_run(engine: Engine, run_id: str, stream: str, counts: Mapping[str, Any])
         )
 
 
+def read_to_the_end_at(engine: Engine) -> datetime | None:
+    """When a run last read everything; when the first began, where none did; None before any run."""
+    query = text("""
+        SELECT coalesce(max(finished_at) FILTER (WHERE stream = 'check' AND NOT counts ? 'stopped'),
+                        min(started_at))
+        FROM crm.sync_run
+    """)
+    with engine.connect() as connection:
+        found: datetime | None = connection.scalar(query)
+    return found
+
+
 def catalogue(engine: Engine, object_type: str) -> dict[str, str]:
     """Names and types of the properties HubSpot had when it was last asked."""
     query = text("""

@@ -7,7 +7,7 @@ goes on from there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,19 +24,26 @@ if TYPE_CHECKING:
 
     Read = Callable[[Engine, HubSpotClient, PeopleKey, CrmThresholds], dict[str, Any]]
 
-MODE_PARAM = Param(
-    "incremental",
-    type="string",
-    enum=["incremental", "full", "reconcile"],
-    title="Mode",
-    description="incremental: what changed since the last run. full: everything anew. reconcile: compare "
-    "everything, read what differs.",
-)
-SINCE_PARAM = date_param(
-    "Since",
-    "Read again all that changed since the beginning of this day (UTC), YYYY-MM-DD. Empty: since "
-    "the last run. Only in mode incremental.",
-)
+
+def mode_param() -> Param:
+    """How much is read."""
+    return Param(
+        "incremental",
+        type="string",
+        enum=["incremental", "full", "reconcile"],
+        title="Mode",
+        description="incremental: what changed since the last run. full: everything anew. reconcile: compare "
+        "everything, read what differs.",
+    )
+
+
+def since_param() -> Param:
+    """A day to read from again, or nothing."""
+    return date_param(
+        "Since",
+        "Read again all that changed since the beginning of this day (UTC), YYYY-MM-DD. Empty: since "
+        "the last run. Only in mode incremental.",
+    )
 
 
 def read_stream(stream: str, before: dict[str, Any], params: dict[str, Any], run_id: str) -> dict[str, Any]:
@@ -75,6 +82,27 @@ def read_stream(stream: str, before: dict[str, Any], params: dict[str, Any], run
             done = {"stopped": str(limit), "resumes_at": limit.resumes_at.isoformat()}
     crm_sync.end_run(engine, run_id, stream, done)
     return done
+
+
+def refuse_standstill() -> None:
+    """Say so where for days no run has read everything.
+
+    Raises:
+        CrmStandsStill: it is longer ago than `crm.incomplete_days`.
+    """
+    from include.config import thresholds
+    from include.crm.errors import CrmStandsStill
+    from include.db import crm_sync
+    from nightshift.connections import nightshift_engine
+
+    last, most = crm_sync.read_to_the_end_at(nightshift_engine()), thresholds().crm.incomplete_days
+    if last is not None and datetime.now(UTC) - last > timedelta(days=most):
+        raise CrmStandsStill(
+            f"no run has read HubSpot to its end since {last:%Y-%m-%d %H:%M} UTC, so nothing is forecast "
+            "from its deals: the summary of task sum_up says what ends the runs; where it is the portal's "
+            "daily calls, raise their limit or find what else uses them up. What was read is kept, and the "
+            "next run goes on from there"
+        )
 
 
 def _reader(stream: str, mode: Any, since: datetime | None) -> Read:

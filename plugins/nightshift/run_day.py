@@ -1,4 +1,7 @@
-"""The day a run is about, decided in one place."""
+"""The day a run is about, decided in one place.
+
+Params are made anew for each DAG: `dag.test()` writes a run's values into them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ def date_param(title: str, description: str) -> Param:
     )
 
 
-DAY_PARAM = date_param("Day", "The day to work on, YYYY-MM-DD. Empty: the day of the run.")
+def day_param() -> Param:
+    """The day to work on, or nothing."""
+    return date_param("Day", "The day to work on, YYYY-MM-DD. Empty: the day of the run.")
 
 
 def run_day(params: dict[str, Any], dag_run: Any) -> date:

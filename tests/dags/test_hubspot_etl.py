@@ -74,6 +74,13 @@ def test_a_used_up_day_ends_the_run_in_peace_and_the_next_goes_on(db: Engine, po
     assert not stopped.report["complete"]
     assert stopped.tasks["publish"] == "skipped"
     assert "goes on from there" in stopped.report["summary"]
+    with db.begin() as connection:
+        connection.execute(text("UPDATE crm.sync_run SET started_at = now() - interval '4 days'"))
+    still = run_dag("hubspot_etl")
+    # After days of it somebody is told: by a run that fails.
+    assert (still.state, still.tasks["is_complete"], still.tasks["publish"]) == (
+        "failed", "failed", "upstream_failed",
+    )  # fmt: skip
     portal.client.post(limits, json={"daily": 1e6}).raise_for_status()
     done = run_dag("hubspot_etl")
     assert done.report["complete"]
