@@ -50,7 +50,7 @@ status: $(READY) ## what runs and how it is
 
 test: $(READY) ## lint, types, import contracts and all tests
 	@began=$$(date +%s); $(MAKE) --no-print-directory lint && \
-	$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS) && \
+	$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS) && \
 	echo "make test took $$(( $$(date +%s) - began )) s"
 
 lint: $(READY) ## ruff, mypy, import-linter

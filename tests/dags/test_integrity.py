@@ -119,13 +119,6 @@ def test_assets_hold_all_dags_together_and_every_one_read_is_written(dags: dict[
     assert started_by(dags["watch_registry"]) == {ALIAS_MOVED}
 
 
-def test_importing_takes_hardly_longer_than_an_empty_dag() -> None:
-    _, measured = measure_imports(FILES, repeats=2)
-
-    assert {each.name for each in measured} == set(TOPOLOGY)
-    assert [(each.name, each.ratio) for each in measured if each.ratio > MOST] == []
-
-
 # From here on: a DAG that does everything wrong, and each check sees its part of it.
 
 BAD_DAG = '''

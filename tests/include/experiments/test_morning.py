@@ -82,7 +82,7 @@ def test_a_harmful_challenger_is_stopped_before_the_week_is_over(
             break
     assert outcome.decision == "stop_for_harm"
     assert "All traffic returns to the champion" in outcome.paragraph
-    assert experiments.running_experiments(platform) == []
+    assert [test.state for test in experiments.experiments_of(platform, model_name)] == ["stop_for_harm"]
 
 
 def test_equal_versions_are_not_promoted_and_the_champion_stays_in_the_end(
