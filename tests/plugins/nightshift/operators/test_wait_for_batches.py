@@ -51,6 +51,9 @@ def test_past_the_deadline_what_is_left_is_cancelled_and_waited_for_a_little(san
     params = {"model": "claude-haiku-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "?"}]}
     client = anthropic.Anthropic(base_url=sandbox.anthropic_url, api_key=sandbox.api_key)
     unknown = {"msgbatch_nobodys": "HTTP 404"}
+    # Nothing of it is worked on, so it has not ended by itself, however slow this machine is.
+    never = {"vendor": "anthropic", "kind": "expire", "args": {"share": 1.0, "after_seconds": 80_000}}
+    sandbox.client.post("/control/faults", json=never).raise_for_status()
     batch_id = client.messages.batches.create(requests=[{"custom_id": "a", "params": params}]).id
     with pytest.raises(TaskDeferred) as deferred:
         operator("msgbatch_nobodys", batch_id).resume({}, event("deadline", batch_id, unknown=unknown))
