@@ -1,7 +1,7 @@
-"""What an ad's deals had come to before a day begins: optional columns for the models of clicks and
-value.
- A row of day d knows the deals, stages and amounts up to the midnight before it. Attribution is known
-since the deal's contact came. Nothing here looks at how a deal stands today.
+"""What an ad's deals had come to before a day begins: optional columns for the models of clicks and value.
+
+A row of day d knows the deals, stages and amounts up to the midnight before it. Attribution is known since
+the deal's contact came. Nothing here looks at how a deal stands today.
 """
 
 from __future__ import annotations
@@ -22,11 +22,9 @@ def pipeline_daily(histories: Histories, ads: pd.DataFrame) -> pd.DataFrame:
         ads: account_id, ad_id and metric_date (a day) a row.
 
     Returns:
-        The columns of `DAILY_FEATURES`, a row for each of `ads` in its order: counts of deals created,
-            won and
-        lost for the first time, and open; dollars of the deals won, dollars of the open deals by the
-            CRM's
-        stage table; mean days to the first close (missing before there is one).
+        The columns of `DAILY_FEATURES`, a row for each of `ads` in its order: counts of deals created, won
+        and lost for the first time, and open; dollars of the deals won, dollars of the open deals by the
+        CRM's stage table; mean days to the first close (missing before there is one).
     """
     known = histories.deals["ad_id"].notna().to_numpy()
     if not known.any():

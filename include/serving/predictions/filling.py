@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,10 +18,12 @@ from sqlalchemy import Engine
 
 from include.db import predictions
 from include.db.mined import newest_mined
+from include.db.pipeline import read_crm
 from ml.features.ads import PSEUDO_CLICKS
 from ml.features.lags import shrunk_rate
 from ml.features.mined_definitions import BY_NAME
 from ml.features.mined_inputs import PREFIX, STALE_DAYS
+from ml.features.pipeline_columns import DAILY_FEATURES
 
 # By name as training has them, whatever the machine's language.
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -44,6 +46,7 @@ class KnownPast:
         accounts: account -> niche and account_ctr_lag28.
         ads: account and ad -> columns of its creative and of its own past.
         launched: account and ad -> the day it began.
+        new_ad: what is known of an ad that nobody has seen yet.
         until: the last day that is known.
     """
 
@@ -51,6 +54,7 @@ class KnownPast:
     ads: Mapping[tuple[str, str], Mapping[str, Any]]
     launched: Mapping[tuple[str, str], date]
     until: date | None
+    new_ad: Mapping[str, float | None] = field(default_factory=dict)
 
     def filled(
         self, row: Mapping[str, Any], account_id: str, ad_id: str | None, about_day: date | None
@@ -72,6 +76,7 @@ class KnownPast:
                 known["ad_age_days"] = float(max((day - launched).days, 0))
         elif account:
             rate = account["account_ctr_lag28"]
+            known |= self.new_ad
             known |= {"ad_ctr_lag28": rate, "ad_ctr_lag7": rate, "log_impressions_lag7": 0.0}
             known["ad_age_days"] = 0.0
         if day:
@@ -86,7 +91,8 @@ def read_past(engine: Engine, columns: Iterable[str] = ()) -> KnownPast:
     """The newest past there is.
 
     Args:
-        columns: of the models that will be asked; of these, those with mined features are filled in, too.
+        columns: of the models that will be asked; of these, those with mined features, and those of what had
+            come of an ad's deals, are filled in, too.
     """
     accounts, ads = predictions.account_pasts(engine), predictions.ad_pasts(engine)
     clicks = sum(each["clicks"] for each in accounts)
@@ -99,6 +105,7 @@ def read_past(engine: Engine, columns: Iterable[str] = ()) -> KnownPast:
     }
     until = max((each["until"] for each in ads), default=None)
     mined = _mined(engine, columns, until) if until else {}
+    deals, new_ad = _deals(engine, columns, [(each["account_id"], each["ad_id"]) for each in ads], until)
     pasts = {}
     for each in ads:
         prior = of_account.get(each["account_id"], overall)
@@ -109,6 +116,7 @@ def read_past(engine: Engine, columns: Iterable[str] = ()) -> KnownPast:
             "frequency_lag1": each["frequency"],
             **{name: each[name] for name in _OF_CREATIVE},
             **mined.get((each["account_id"], each["ad_id"]), {}),
+            **deals.get((each["account_id"], each["ad_id"]), {}),
         }
     return KnownPast(
         accounts={
@@ -123,6 +131,7 @@ def read_past(engine: Engine, columns: Iterable[str] = ()) -> KnownPast:
             (each["account_id"], each["ad_id"]): each["launched_on"] for each in ads if each["launched_on"]
         },
         until=until,
+        new_ad=new_ad,
     )
 
 
@@ -141,6 +150,34 @@ def _mined(
         for ad, told in newest_mined(engine, names, last - timedelta(days=STALE_DAYS), last).items():
             found[ad] |= {PREFIX + name: value for name, value in told.items()}
     return found
+
+
+def _deals(
+    engine: Engine, columns: Iterable[str], ads: list[tuple[str, str]], until: date | None
+) -> tuple[dict[tuple[str, str], dict[str, float | None]], dict[str, float | None]]:
+    """By account and ad, what had come of its deals by the end of `until`, and the same of an ad without any.
+
+    See `ml.features.pipeline_daily`. Without such columns among `columns` the CRM is not read.
+    """
+    wanted = sorted(set(columns) & set(DAILY_FEATURES))
+    if not wanted or until is None:
+        return {}, {}
+    import pandas as pd
+
+    from ml.features.pipeline import prepare
+    from ml.features.pipeline_daily import pipeline_daily
+    from ml.features.pipeline_frames import CrmFrames
+
+    frames = CrmFrames.checked(**read_crm(engine))
+    if frames.deals.empty:
+        return {}, {}
+    rows = pd.DataFrame([*ads, ("", "")], columns=["account_id", "ad_id"])
+    told = pipeline_daily(prepare(frames), rows.assign(metric_date=until + timedelta(days=1)))[wanted]
+    *of_ads, new_ad = (
+        {name: None if np.isnan(value) else float(value) for name, value in zip(wanted, row, strict=True)}
+        for row in told.to_numpy(float)
+    )
+    return dict(zip(ads, of_ads, strict=True)), new_ad
 
 
 def _rate(clicks: float, impressions: float, prior: float) -> float:

@@ -24,7 +24,8 @@ from include.config import Thresholds
 from include.db import experiments, predictions
 from include.serving.predictions.filling import NOTHING_KNOWN, KnownPast, read_past
 from ml.ctr.bundle_runtime import FILE, Bundle
-from ml.features.mined_inputs import PREFIX
+from ml.features.mined_inputs import PREFIX as MINED
+from ml.features.pipeline_columns import PREFIX as PIPELINE
 
 if TYPE_CHECKING:
     from include.db.experiments import AbTest
@@ -142,7 +143,7 @@ class ServedModels:
         self._tests = {test.model_name: test for test in experiments.running_experiments(self.engine)}
 
     def _see_past(self) -> None:
-        columns = self._mined_columns()
+        columns = self._known_columns()
         # A version that looks at more than those before it is not kept waiting for what it looks at.
         if time.monotonic() < self._past_until and columns <= self._past_columns:
             return
@@ -153,15 +154,15 @@ class ServedModels:
         self.costs = predictions.costs_per_mille(self.engine, since)
         self.past = read_past(self.engine, columns)
 
-    def _mined_columns(self) -> frozenset[str]:
-        """Columns of mined features that the versions served look at."""
+    def _known_columns(self) -> frozenset[str]:
+        """Columns of mined features and of deals that the versions served look at."""
         return frozenset(
             column
             for served in self.current.values()
             for version in (served.champion, served.challenger)
             if version is not None
             for column in version.bundle.columns
-            if column.startswith(PREFIX)
+            if column.startswith((MINED, PIPELINE))
         )
 
     def _see_aliases(self) -> None:
