@@ -20,6 +20,8 @@ from ml.visual.results import SUMMARY, read_embeddings, read_result, result_file
 if TYPE_CHECKING:
     import numpy as np
 
+    from ml.visual.settings import Copies
+
 
 class VisualResultUnusable(PermanentError):
     """A file the job wrote cannot be read, or speaks of a video that is not there."""
@@ -31,12 +33,14 @@ class LoadedResults:
 
     Attributes:
         creatives: rows of the catalogue that were told what became of their video.
+        linked: videos that a job took for new, and that are copies of one another job saw the same night.
     """
 
     videos: int = 0
     analyses: int = 0
     scenes: int = 0
     creatives: int = 0
+    linked: int = 0
 
 
 _VIDEO = text("""
@@ -104,10 +108,25 @@ _KNOWN = text("""
 """)
 
 
-def load_results(engine: Engine, folder: Path) -> LoadedResults:
+# Originals of about that length, analysed the same way but for the precision.
+_ORIGINALS = text("""
+    SELECT content_hash, perceptual_hash FROM visual.video AS video
+    WHERE state = 'done' AND duplicate_of IS NULL AND perceptual_hash IS NOT NULL
+      AND content_hash <> :content_hash
+      AND abs(duration_s - :duration_s)
+          <= greatest(:margin_s, :margin_share * greatest(duration_s, :duration_s))
+      AND EXISTS (SELECT FROM visual.analysis AS seen
+                  WHERE seen.content_hash = video.content_hash AND seen.model = :model
+                    AND seen.preprocessing = :preprocessing AND seen.sampling = :sampling)
+    ORDER BY first_seen_at, content_hash
+""")
+
+
+def load_results(engine: Engine, folder: Path, copies: Copies) -> LoadedResults:
     """Load what jobs wrote below a folder: one transaction per video, originals before their copies.
 
-    Rows that are there stay as they are, so loading again changes nothing.
+    Jobs of one night do not know of one another's videos, so copies are looked for once more. Rows that are
+    there stay as they are, so loading again changes nothing.
 
     Raises:
         VisualResultUnusable: a file is damaged, or a copy's original is neither here nor in the database.
@@ -116,7 +135,7 @@ def load_results(engine: Engine, folder: Path) -> LoadedResults:
     total = LoadedResults()
     for path, result in sorted(results, key=lambda each: (each[1]["duplicate_of"] is not None, each[0].name)):
         with engine.begin() as connection:
-            total = _sum(total, _load(connection, path, result))
+            total = _sum(total, _load(connection, path, _linked(connection, result, copies)))
     for path in sorted(folder.rglob(SUMMARY)):
         with engine.begin() as connection:
             total = _sum(total, LoadedResults(creatives=_tell_creatives(connection, path)))
@@ -184,6 +203,29 @@ def _read(path: Path) -> tuple[Path, dict[str, Any]]:
         ) from error
 
 
+def _linked(connection: Connection, result: dict[str, Any], copies: Copies) -> dict[str, Any]:
+    """The result, as a copy where it is one of a video in the database."""
+    if (of := result["duplicate_of"]) is not None:
+        query = text("SELECT duplicate_of FROM visual.video WHERE content_hash = :of")
+        return {**result, "duplicate_of": connection.scalar(query, {"of": of}) or of}
+    looks = result["perceptual_hash"]
+    if result["state"] != "done" or looks is None:
+        return result
+    from ml.visual.fingerprint import Fingerprint, find_original
+
+    recipe = result["recipe"]
+    values = {
+        "content_hash": result["content_hash"], "duration_s": result["video"]["duration_s"],
+        "margin_s": copies.duration_s, "margin_share": copies.duration_share,
+        **{name: recipe[name] for name in ("model", "preprocessing", "sampling")},
+    }  # fmt: skip
+    known = (
+        (row.content_hash, Fingerprint.of_values(row.perceptual_hash))
+        for row in connection.execute(_ORIGINALS, values)
+    )
+    return {**result, "duplicate_of": find_original(Fingerprint.of_values(looks), known, copies)}
+
+
 def _load(connection: Connection, path: Path, result: Mapping[str, Any]) -> LoadedResults:
     original = result["duplicate_of"]
     if original is not None and not _is_there(connection, original):
@@ -202,7 +244,8 @@ def _load(connection: Connection, path: Path, result: Mapping[str, Any]) -> Load
     }  # fmt: skip
     videos = connection.execute(_VIDEO, values).rowcount
     if result["state"] != "done" or original is not None:
-        return LoadedResults(videos=videos)
+        # A job tells nothing of the features of what it knew to be a copy.
+        return LoadedResults(videos=videos, linked=int(bool(result.get("features"))))
     arrays = read_embeddings(path)
     recipe = result["recipe"]
     analyses = connection.execute(
@@ -253,5 +296,5 @@ def _vector(row: np.ndarray) -> str | None:
 def _sum(one: LoadedResults, other: LoadedResults) -> LoadedResults:
     return LoadedResults(
         one.videos + other.videos, one.analyses + other.analyses, one.scenes + other.scenes,
-        one.creatives + other.creatives,
+        one.creatives + other.creatives, one.linked + other.linked,
     )  # fmt: skip

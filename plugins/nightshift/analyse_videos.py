@@ -114,8 +114,10 @@ def collect(shards: Iterable[Mapping[str, Any]], *, engine: Engine) -> dict[str,
     from include.db.visual import load_results
     from include.errors import PermanentError
     from include.visual.manifests import COUNTS, SECONDS, read_summary, short_summary
+    from ml.visual.settings import Copies
 
-    shown = thresholds().visual_night.reasons_shown
+    limits = thresholds()
+    shown, copies = limits.visual_night.reasons_shown, Copies(**limits.visual.job.copies.model_dump())
     sums: dict[str, Any] = dict.fromkeys(("videos", "done", "failed", *COUNTS), 0)
     sums |= dict.fromkeys(SECONDS, 0.0)
     loaded: dict[str, int] = {}
@@ -127,7 +129,9 @@ def collect(shards: Iterable[Mapping[str, Any]], *, engine: Engine) -> dict[str,
     for shard in shards:
         results = Path(shard["results"])
         try:
-            for table, rows in asdict(load_results(engine, results)).items():
+            new = asdict(load_results(engine, results, copies))
+            sums["duplicates"] += new.pop("linked")
+            for table, rows in new.items():
                 loaded[table] = loaded.get(table, 0) + rows
         except PermanentError as error:
             # The other shards are loaded all the same, before the task fails.

@@ -10,11 +10,12 @@ from include.config import thresholds
 from include.db.visual import VisualResultUnusable, known_videos, load_results, nearest_scenes
 from include.db.visual_catalogue import list_videos
 from ml.visual import job
-from ml.visual.settings import JobSettings
+from ml.visual.settings import Copies, JobSettings
 from tests.ml.visual import clips
 from tests.ml.visual.clips import Scene
 from tests.ml.visual.conftest import Job, network
 
+COPIES = Copies()
 TABLES = ("video", "creative_video", "analysis", "scene")
 
 
@@ -76,7 +77,7 @@ def one(engine, query, **values):
 
 
 def test_results_are_loaded_and_the_catalogue_is_told(catalogue, shard):
-    loaded = load_results(catalogue, shard.out)
+    loaded = load_results(catalogue, shard.out, COPIES)
     states = [
         tuple(row)
         for row in catalogue.connect().execute(
@@ -103,7 +104,7 @@ def test_results_are_loaded_and_the_catalogue_is_told(catalogue, shard):
 
 
 def test_a_copy_has_what_was_seen_in_the_original(catalogue, shard):
-    load_results(catalogue, shard.out)
+    load_results(catalogue, shard.out, COPIES)
     seen = (
         catalogue.connect()
         .execute(
@@ -124,17 +125,38 @@ def test_a_copy_has_what_was_seen_in_the_original(catalogue, shard):
     assert len({row.analysis_key for row in seen[:3]}) == 1
 
 
-def test_loading_again_changes_nothing(catalogue, shard):
-    load_results(catalogue, shard.out)
+def test_copies_that_two_jobs_of_a_night_took_for_new_are_linked(catalogue, shard, tmp_path):
+    videos = json.loads((shard.folder / "manifest.json").read_text())["videos"]
+    story, copy, other = (Path(videos[n]["uri"]) for n in (0, 1, 3))
+    again = clips.transcode(copy, tmp_path / "again.mp4", width=120, height=214)
+    jobs = []
+    for name, seen in (("one", [story, other]), ("two", [copy, again])):
+        (tmp_path / name).mkdir()
+        jobs.append(Job(tmp_path / name))
+        jobs[-1].run(seen, "--model", str(shard.folder / "model"))
+    first, second = (load_results(catalogue, each.out, COPIES) for each in jobs)
     before = rows(catalogue)
-    again = load_results(catalogue, shard.out)
+    repeated = [load_results(catalogue, each.out, COPIES) for each in reversed(jobs)]
+
+    assert (first.analyses, first.linked) == (2, 0)
+    assert (second.videos, second.analyses, second.scenes, second.linked) == (2, 0, 0, 1)
+    assert rows(catalogue) == before
+    assert [each.linked for each in repeated] == [1, 0]
+    told = one(catalogue, "SELECT count(duplicate_of), count(DISTINCT duplicate_of) FROM visual.video")
+    assert tuple(told) == (2, 1)
+
+
+def test_loading_again_changes_nothing(catalogue, shard):
+    load_results(catalogue, shard.out, COPIES)
+    before = rows(catalogue)
+    again = load_results(catalogue, shard.out, COPIES)
 
     assert rows(catalogue) == before
     assert (again.videos, again.analyses, again.scenes, again.creatives) == (0, 0, 0, 0)
 
 
 def test_what_the_database_knows_is_not_done_again(catalogue, shard, tmp_path, monkeypatch):
-    load_results(catalogue, shard.out)
+    load_results(catalogue, shard.out, COPIES)
     known = tmp_path / "known.json"
     known.write_text(json.dumps(known_videos(catalogue, 100)))
     fresh = tmp_path / "fresh"
@@ -152,7 +174,7 @@ def test_what_the_database_knows_is_not_done_again(catalogue, shard, tmp_path, m
 
     assert (told["decodes"], told["forwards"], told["cache_hits"]) == (0, 0, 5)
     assert told["videos"][1]["duplicate_of"] == told["videos"][0]["content_hash"]
-    assert load_results(catalogue, fresh).creatives == 0
+    assert load_results(catalogue, fresh, COPIES).creatives == 0
 
 
 def test_an_original_that_is_nowhere_is_named(catalogue, shard, tmp_path):
@@ -160,7 +182,7 @@ def test_an_original_that_is_nowhere_is_named(catalogue, shard, tmp_path):
     (tmp_path / lonely.name).write_bytes(lonely.read_bytes())
 
     with pytest.raises(VisualResultUnusable, match="is a copy of"):
-        load_results(catalogue, tmp_path)
+        load_results(catalogue, tmp_path, COPIES)
     assert one(catalogue, "SELECT count(*) AS n FROM visual.video").n == 0
 
 
@@ -169,11 +191,11 @@ def test_a_damaged_result_is_named(db, tmp_path):
     (tmp_path / name).write_text("{")
 
     with pytest.raises(VisualResultUnusable, match=r"remove it and run the job again"):
-        load_results(db, tmp_path)
+        load_results(db, tmp_path, COPIES)
 
 
 def test_a_failure_does_not_undo_what_was_seen(catalogue, shard, tmp_path):
-    load_results(catalogue, shard.out)
+    load_results(catalogue, shard.out, COPIES)
     before = rows(catalogue)["video"]
     path = next(p for p in shard.out.glob("*-*.json") if json.loads(p.read_text())["scenes"])
     result = json.loads(path.read_text()) | {
@@ -183,13 +205,13 @@ def test_a_failure_does_not_undo_what_was_seen(catalogue, shard, tmp_path):
         "scenes": [],
     }
     Path(tmp_path / path.name).write_text(json.dumps(result))
-    load_results(catalogue, tmp_path)
+    load_results(catalogue, tmp_path, COPIES)
 
     assert rows(catalogue)["video"] == before
 
 
 def test_scenes_that_look_alike_are_found_in_other_videos(catalogue, shard):
-    load_results(catalogue, shard.out)
+    load_results(catalogue, shard.out, COPIES)
     key = shard.summary()["done"][0]
     found = nearest_scenes(catalogue, key, 0, 5)
 
