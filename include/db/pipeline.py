@@ -88,9 +88,7 @@ _QUERIES = {
 
 @dataclass(frozen=True)
 class PipelineReport:
-    """What a day's forecast says beside its rows; `told` is JSON as `nightshift.forecast_pipeline` made
-    it.
-    """
+    """What a day's forecast says beside its rows; `told` is JSON that `nightshift.forecast_pipeline` made."""
 
     forecast_day: date
     model_name: str
@@ -100,9 +98,7 @@ class PipelineReport:
 
 
 def read_crm(engine: Engine) -> dict[str, pd.DataFrame]:
-    """The frames that `ml.features.pipeline_frames.CrmFrames.checked` takes, by name; nothing of a
-    person.
-    """
+    """The frames that `ml.features.pipeline_frames.CrmFrames.checked` takes; nothing of a person."""
     import pandas as pd
 
     frames = {}

@@ -1,8 +1,8 @@
 """The pipeline feature set: what is known of a deal at a moment, and nothing that happened after it.
- Each row is a deal at a moment. Where it stands, how it got there, what it is worth by then, who sells
-it, and which ad brought it. How well its owner, account, campaign and ad have done is learnt from deals
-that had closed before the moment. Everything is done with sorts and binary searches over all rows at
-once.
+
+Each row is a deal at a moment. Where it stands, how it got there, what it is worth by then, who sells it, and
+which ad brought it. How well its owner, account, campaign and ad have done is learnt from deals that had
+closed before the moment. Everything is done with sorts and binary searches over all rows at once.
 """
 
 from __future__ import annotations

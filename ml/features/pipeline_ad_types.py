@@ -1,7 +1,8 @@
 """Which kinds of ads bring deals that close fastest and best, in a table people can read.
- A kind is a value of hook type, format, visual pattern or persona. Its win rate respects open deals, is
-pulled towards the pipelines' own where deals are few, and carries an interval. It is a correlation: who
-sees which ad, and what is sold with it, is not drawn by lot.
+
+A kind is a value of hook type, format, visual pattern or persona. Its win rate respects open deals, is pulled
+towards the pipelines' own where deals are few, and carries an interval. It is a correlation: who sees which
+ad, and what is sold with it, is not drawn by lot.
 """
 
 from __future__ import annotations

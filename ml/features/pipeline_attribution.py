@@ -1,7 +1,7 @@
-"""Which ad, campaign and creative a deal came from: by click id, then UTM, then the contact's first
-touch.
- The surest trace wins. What no trace leads to an ad stays unattributed and is shown as that: spreading
-it over the ads would make up a return for them.
+"""Which ad, campaign and creative a deal came from: click id first, then UTM, then first touch.
+
+The surest trace wins. What no trace leads to an ad stays unattributed and is shown as that: spreading it over
+the ads would make up a return for them.
 """
 
 from __future__ import annotations
@@ -30,10 +30,8 @@ def attribute(frames: CrmFrames) -> pd.DataFrame:
     """The origin of every deal, known since its contact came.
 
     Returns:
-        One row a deal, in the order of `frames.deals`: deal_id, matched_by, account_id, campaign_id,
-            ad_id,
-        creative_id (None where the trace does not lead so far), first_source, and the ad's niche,
-            hook_type,
+        One row a deal, in the order of `frames.deals`: deal_id, matched_by, account_id, campaign_id, ad_id,
+        creative_id (None where the trace does not lead so far), first_source, and the ad's niche, hook_type,
         format, visual_pattern and persona (of the campaign only the niche).
     """
     ads = frames.ads.drop_duplicates("ad_id", keep=False)
@@ -49,9 +47,12 @@ def attribute(frames: CrmFrames) -> pd.DataFrame:
     campaigns = frames.ads.drop_duplicates(["account_id", "campaign_id"])
     campaign_ids = campaigns.drop_duplicates("campaign_id", keep=False).set_index("campaign_id")
     names = campaigns.drop_duplicates("campaign_name", keep=False).dropna(subset=["campaign_name"])
-    by_campaign = deals["utm_campaign"].where(deals["utm_campaign"].isin(campaign_ids.index), None)
-    by_name = deals["first_detail"].map(names.set_index("campaign_name")["campaign_id"]).astype("object")
-    campaign = by_campaign.astype("object").where(by_campaign.notna(), by_name)
+    ids_of_names = names.set_index("campaign_name")["campaign_id"]
+    utm = deals["utm_campaign"]
+    # Whoever builds links by hand writes the campaign's name; it counts where only one campaign has it.
+    by_campaign = utm.where(utm.isin(campaign_ids.index), utm.map(ids_of_names)).astype("object")
+    by_name = deals["first_detail"].map(ids_of_names).astype("object")
+    campaign = by_campaign.where(by_campaign.notna(), by_name)
     of_ad = ads.set_index("ad_id")
     made = pd.DataFrame({"deal_id": deals["deal_id"], "ad_id": ad.where(ad.notna(), None)})
     made["campaign_id"] = ad.map(of_ad["campaign_id"]).where(ad.notna(), campaign)

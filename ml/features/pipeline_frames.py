@@ -1,7 +1,8 @@
 """What the pipeline's features and models are made from: a CRM's histories, the ads, and what they cost.
- A deal is known by its events. Its stage, amount and owner at a moment, whether it is closed, and when
-it closed follow from the events up to then; the columns a CRM shows today are not looked at, because
-they tell what happened since. `CrmFrames.known` is the one way to the past.
+
+A deal is known by its events. Its stage, amount and owner at a moment, whether it is closed, and when it
+closed follow from the events up to then; the columns a CRM shows today are not looked at, because they tell
+what happened since. `CrmFrames.known` is the one way to the past.
 """
 
 from __future__ import annotations
@@ -112,8 +113,7 @@ class CrmFrames:
         """Every deal as its events leave it.
 
         Returns:
-            One row a deal, in the order of `deals`: its columns and stage_id, entered_at (of that
-                stage),
+            One row a deal, in the order of `deals`: its columns and stage_id, entered_at (of that stage),
             amount, first_amount, owner_id, team, is_closed, is_won, closed_at (NaT while open), label,
             display_order and probability of the stage. Reasons of open deals are missing.
         """

@@ -1,7 +1,8 @@
 """Finds features of deals, or of ads by their deals, that know what had not happened yet.
- Everything after a moment is changed: later stages and amounts are others, open deals end otherwise,
-reasons are dealt out anew. What was known by then stays, so the features of that moment and of earlier
-ones must not move.
+
+Everything after a moment is changed: later stages and amounts are others, open deals end otherwise, reasons
+are dealt out anew. What was known by then stays, so the features of that moment and of earlier ones must not
+move.
 """
 
 from __future__ import annotations

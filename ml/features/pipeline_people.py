@@ -1,8 +1,8 @@
-"""What goes with the people and reasons of deals: owners against their teams, and why deals are won and
-lost.
- An owner's effect is how much more often their deals are won than the same mix of pipelines and kinds of
-deals elsewhere, pulled towards the team (empirical Bayes). It is a correlation and no verdict on
-anybody: deals are not dealt out by lot.
+"""What goes with the people and reasons of deals: owners against their teams, and why deals are won and lost.
+
+An owner's effect is how much more often their deals are won than the same mix of pipelines and kinds of deals
+elsewhere, pulled towards the team (empirical Bayes). It is a correlation and no verdict on anybody: deals are
+not dealt out by lot.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What a won deal brings, told from the amount that the CRM shows by now.
- Amounts change until a deal is signed, and not by chance: estimates are corrected as the deal goes on.
-So the expected final amount is the present one times the ratio that won deals of the same pipeline and
-stage ended with, pulled towards the pipeline's where there were few. Without an amount it is what the
-pipeline's won deals brought on average.
+
+Amounts change until a deal is signed, and not by chance: estimates are corrected as the deal goes on. So the
+expected final amount is the present one times the ratio that won deals of the same pipeline and stage ended
+with, pulled towards the pipeline's where there were few. Without an amount it is what the pipeline's won
+deals brought on average.
 """
 
 from __future__ import annotations

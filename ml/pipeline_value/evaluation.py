@@ -56,16 +56,13 @@ def judge(
         settings: horizon, window and least number of deals; told before anything is looked at.
 
     Returns:
-        Metrics: mape_campaign, mape_stage_table, mape_last_month (mean absolute percentage error of what
-            the
-        window's deals have brought by the end of the horizon, campaigns with enough deals and some
-            value);
+        Metrics: mape_campaign, mape_stage_table, mape_last_month (mean absolute percentage error of what the
+        window's deals have brought by the end of the horizon, campaigns with enough deals and some value);
         wape_* (sum of absolute errors over the sum, same campaigns), wape_open_* (only what was still to
-        come), mape_small_* (campaigns with fewer deals), mape_luck (the error of this model if its
-            chances
+        come), mape_small_* (campaigns with fewer deals), mape_luck (the error of this model if its chances
         were the true ones: nobody can do better by much), ratio_open (expected over real), ratio_wins,
-        coverage and coverage_corrected (of the intervals, without and with the model's own spread),
-        auc_open, log_loss_open, campaigns, campaigns_small, campaigns_without_value, deals, open_deals.
+        coverage and coverage_corrected (of the intervals, without and with the model's own spread), auc_open,
+        log_loss_open, campaigns, campaigns_small, campaigns_without_value, deals, open_deals.
 
     Raises:
         TooFewDeals: no campaign has deals enough, or no open deal was won.

@@ -1,6 +1,7 @@
 """Pipeline ROAS: what deals have brought and are expected to bring, over what was spent, with intervals.
- Counted are deals that exist. Those that ads of these days will still bring are not in it, so the
-youngest days look poorer than they will turn out.
+
+Counted are deals that exist. Those that ads of these days will still bring are not in it, so the youngest
+days look poorer than they will turn out.
 """
 
 from __future__ import annotations
@@ -88,12 +89,9 @@ def pipeline_roas(
         spread: the model's own; how much wider than chance its errors were.
 
     Returns:
-        One row a campaign or ad with spend or deals in the window, and one for the unattributed deals,
-            whose
-        ids are '': deals, open_deals, won_deals, won_value, expected_value (still to come), total, low,
-            high
-        (dollars), spend, roas, roas_low, roas_high (missing without spend), days_to_close (median of the
-            open
+        One row a campaign or ad with spend or deals in the window, and one for the unattributed deals, whose
+        ids are '': deals, open_deals, won_deals, won_value, expected_value (still to come), total, low, high
+        (dollars), spend, roas, roas_low, roas_high (missing without spend), days_to_close (median of the open
         deals'), crm_value (by the CRM's stage table).
     """
     keys = list(LEVELS[level])

@@ -1,9 +1,9 @@
 """The model `pipeline_value`: how, when and for how much open deals will end.
- Boosted trees tell, for every stretch of days ahead, the chance that an open deal is won or lost in it,
-given it is open until then (discrete-time hazards with two ways to end; Tutz and Schmid 2016, from
-landmarks as in van Houwelingen 2007). From the hazards follow the chance to be won by any day
-(Aalen-Johansen's sum) and the expected day. What a won deal brings is the amount by now times the ratio
-that deals of its stage ended with.
+
+Boosted trees tell, for every stretch of days ahead, the chance that an open deal is won or lost in it, given
+it is open until then (discrete-time hazards with two ways to end; Tutz and Schmid 2016, from landmarks as in
+van Houwelingen 2007). From the hazards follow the chance to be won by any day (Aalen-Johansen's sum) and the
+expected day. What a won deal brings is the amount by now times the ratio that deals of its stage ended with.
 """
 
 from __future__ import annotations
@@ -71,12 +71,10 @@ class PipelineModel:
     """Fitted hazards and amounts.
 
     Attributes:
-        booster: LightGBM's multiclass booster over the features and the stretch; text is its form on
-            disk.
+        booster: LightGBM's multiclass booster over the features and the stretch; text is its form on disk.
         levels: the texts of each category, in the order of their codes.
         amounts: what won deals bring.
-        spread: how much wider the real errors of campaigns were than chance alone makes them, at least
-            1.
+        spread: how much wider the real errors of campaigns were than chance alone makes them, at least 1.
         shares: importance of each feature by gain.
     """
 

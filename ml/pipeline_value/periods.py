@@ -1,9 +1,9 @@
-"""From histories to rows to learn from: each row asks whether an open deal ends within a stretch of days
-ahead.
- A deal is looked at several times in its life (landmarks). From each look on, every stretch of days
-ahead up to the deal's end is a row: 0 still open, 1 won, 2 lost. A stretch that reaches past what is
-known is left out whether the deal ended in it or not, so an open deal counts as open for as long as it
-was, and as nothing after that.
+"""From histories to rows to learn from: does an open deal end within a stretch of days ahead?
+
+A deal is looked at several times in its life (landmarks). From each look on, every stretch of days ahead up
+to the deal's end is a row: 0 still open, 1 won, 2 lost. A stretch that reaches past what is known is left out
+whether the deal ended in it or not, so an open deal counts as open for as long as it was, and as nothing
+after that.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Train and judge: once as it would have been a horizon ago, to see what that was worth, then on
-everything.
- The first model knows only what was known then, and is judged by what became of the deals since. How
-much its errors exceeded chance widens the intervals of the second, which learns from all deals and is
-what ships.
+"""Train and judge: first as it would have been a horizon ago, to see what that was worth, then on all.
+
+The first model knows only what was known then, and is judged by what became of the deals since. How much its
+errors exceeded chance widens the intervals of the second, which learns from all deals and is what ships.
 """
 
 from __future__ import annotations

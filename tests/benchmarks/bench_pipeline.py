@@ -1,12 +1,12 @@
 """`make bench-pipeline`: what campaigns' deals bring, told at a moment and judged by what came.
- Simulated sales of several seeds, none of which was looked at while the model was made (it was made on
-11 and 12). At each moment a model is trained on what was known then (its intervals are widened by a
-judgement of its own, which lies wholly before), tells what the deals of the last 90 days will have
-brought 60 days later, and is judged by that, beside the rules people use today: the CRM's stage table,
-and last month's close rate. An oracle that knows each deal's true chance at its creation, and nothing
-since, is told beside, and the error that luck alone makes if the model's chances are the true ones. On
-Olist's real funnel of leads: the share of leads that are won, by origin, told for leads that came later.
-`--quick` takes one small world.
+
+Simulated sales of several seeds, none of which was looked at while the model was made (it was made on 11 and
+12). At each moment a model is trained on what was known then (its intervals are widened by a judgement of its
+own, which lies wholly before), tells what the deals of the last 90 days will have brought 60 days later, and
+is judged by that, beside the rules people use today: the CRM's stage table, and last month's close rate. An
+oracle that knows each deal's true chance at its creation, and nothing since, is told beside, and the error
+that luck alone makes if the model's chances are the true ones. On Olist's real funnel of leads: the share of
+leads that are won, by origin, told for leads that came later. `--quick` takes one small world.
 """
 
 from __future__ import annotations

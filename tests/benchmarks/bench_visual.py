@@ -1,10 +1,10 @@
-"""Videos, measured: the job against the naive way, a second run of the same, and copies against
-look-alikes.
- `make bench-visual`. (a) One clip of 15 s (720 x 1280, 450 frames, drawn) on the CPU: every frame
-through the network one by one, and PySceneDetect in a pass of its own; and the job, which answers the
-same question at two frames a second. CPU seconds count all processes; the network is a ResNet-18 with
-drawn weights. (b) The same catalogue again. (c) What it costs to decode in a process that can be given
-up. (d) Copies and look-alikes of drawn videos with seeds that nothing was tuned on.
+"""Videos, measured: the job against the naive way, a second run of the same, and copies against look-alikes.
+
+`make bench-visual`. (a) One clip of 15 s (720 x 1280, 450 frames, drawn) on the CPU: every frame through the
+network one by one, and PySceneDetect in a pass of its own; and the job, which answers the same question at
+two frames a second. CPU seconds count all processes; the network is a ResNet-18 with drawn weights. (b) The
+same catalogue again. (c) What it costs to decode in a process that can be given up. (d) Copies and look-
+alikes of drawn videos with seeds that nothing was tuned on.
 
     python -m tests.benchmarks.bench_visual --quick     # a clip of 5 s, and two seeds of copies
 """

@@ -139,6 +139,8 @@ def test_click_id_then_utm_then_first_touch_lead_to_the_ad_and_the_rest_stays_ap
         "clicked": {"click_id": "k1", "utm_content": "a3", "utm_campaign": "c2"},
         "unknown click": {"click_id": "k9", "utm_content": "a3"},
         "campaign": {"utm_campaign": "c2"},
+        "named": {"utm_campaign": "Campaign one", "first_detail": "Same name"},
+        "named like two": {"utm_campaign": "Same name"},
         "touched": {"first_detail": "Campaign one"},
         "ambiguous": {"first_detail": "Same name"},
         "nothing": {},
@@ -153,7 +155,8 @@ def test_click_id_then_utm_then_first_touch_lead_to_the_ad_and_the_rest_stays_ap
         "utm_campaign", "c2", None,
     ]  # fmt: skip
     assert row(made, deal_id="touched")[["matched_by", "campaign_id"]].tolist() == ["first_touch", "c1"]
-    for deal in ("ambiguous", "nothing", "no such ad"):
+    assert row(made, deal_id="named")[["matched_by", "campaign_id"]].tolist() == ["utm_campaign", "c1"]
+    for deal in ("ambiguous", "named like two", "nothing", "no such ad"):
         assert row(made, deal_id=deal)[["matched_by", "campaign_id"]].tolist() == ["unattributed", None]
 
 
