@@ -153,4 +153,4 @@ def preprocessing_version(measuring: Measuring, size: int, face_digest: str | No
 
 
 # Raised with every change of the code that changes what is measured.
-PREPROCESSING = 2
+PREPROCESSING = 3

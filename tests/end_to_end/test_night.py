@@ -9,6 +9,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
@@ -101,11 +103,13 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    house = House(tmp_path_factory.mktemp("night"))
-    yield house
-    house.stack("down")
-    sweep(house.settings)
+def house():
+    # Not below pytest's folder: another run of pytest closes that to the user PostgreSQL runs as.
+    with TemporaryDirectory(prefix="nightshift-night-", ignore_cleanup_errors=True) as folder:
+        house = House(Path(folder))
+        yield house
+        house.stack("down")
+        sweep(house.settings)
 
 
 def assert_every_dag_succeeded(night, summary):

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -17,7 +19,7 @@ from include.stack.supervision import Supervisor, leftovers, sweep
 
 
 @pytest.fixture(scope="module")
-def stack_env(tmp_path_factory):
+def stack_env():
     probes = [socket.socket() for _ in PORTS]
     for probe in probes:
         probe.bind((LOOPBACK, 0))
@@ -32,9 +34,11 @@ def stack_env(tmp_path_factory):
         for name, value in os.environ.items()
         if not name.startswith(("AIRFLOW", "MLFLOW", "NIGHTSHIFT"))
     }
-    environment = {**inherited, **ports, "NIGHTSHIFT_VAR": str(tmp_path_factory.mktemp("stack") / "var")}
-    yield environment
-    sweep(StackSettings.from_environment(environment))
+    # Not below pytest's folder: another run of pytest closes that to the user PostgreSQL runs as.
+    with TemporaryDirectory(prefix="nightshift-stack-", ignore_cleanup_errors=True) as folder:
+        environment = {**inherited, **ports, "NIGHTSHIFT_VAR": str(Path(folder) / "var")}
+        yield environment
+        sweep(StackSettings.from_environment(environment))
 
 
 def run(environment, *command):
