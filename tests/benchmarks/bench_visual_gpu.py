@@ -155,9 +155,6 @@ def _embedded(network: Any, known: Architecture, precision: Precision, pictures:
 
 def _told(found: list[Measured], gates: dict[str, Any]) -> dict[str, Any]:
     """In the form all benchmarks write: figures, and on what they were measured."""
-    import torch
-
-    properties = torch.cuda.get_device_properties(0)
     return {
         "figures": {each.name: round(each.frames_per_s, 1) for each in found},
         "readings": {
@@ -169,14 +166,22 @@ def _told(found: list[Measured], gates: dict[str, Any]) -> dict[str, Any]:
             for each in found
         },
         "gates": gates,
-        "machine": {
-            "gpu": properties.name,
-            "gpu_memory_mb": properties.total_memory // 2**20,
-            "cuda": torch.version.cuda,
-            "torch": torch.__version__,
-            "timm": timm().__version__,
-            "measured_on": datetime.now(UTC).date().isoformat(),
-        },
+        "machine": machine_told(),
+    }
+
+
+def machine_told() -> dict[str, Any]:
+    """The GPU, what drives it, and the day."""
+    import torch
+
+    properties = torch.cuda.get_device_properties(0)
+    return {
+        "gpu": properties.name,
+        "gpu_memory_mb": properties.total_memory // 2**20,
+        "cuda": torch.version.cuda,
+        "torch": torch.__version__,
+        "timm": timm().__version__,
+        "measured_on": datetime.now(UTC).date().isoformat(),
     }
 
 

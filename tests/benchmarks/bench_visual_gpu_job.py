@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import torch
 
 from ml.visual.model import Architecture, save_model
 from ml.visual.torchvision_stub import timm
+from tests.benchmarks.bench_visual_gpu import machine_told
 from tests.ml.visual import clips
 from tests.ml.visual.clips import Scene
 
@@ -84,18 +84,10 @@ def _figures(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         figures[f"{name}_frames_per_s"] = told["forwards"] / (told["wall_s"] - told["load_s"])
         if isinstance(told["gpu"], dict):
             figures[f"{name}_sm_active"] = told["gpu"]["sm_active"]
-    properties = torch.cuda.get_device_properties(0)
     return {
         "figures": figures,
         "told": found,
-        "machine": {
-            "gpu": properties.name,
-            "gpu_memory_mb": properties.total_memory // 2**20,
-            "cuda": torch.version.cuda,
-            "torch": torch.__version__,
-            "timm": timm().__version__,
-            "measured_on": datetime.now(UTC).date().isoformat(),
-        },
+        "machine": machine_told(),
     }
 
 
