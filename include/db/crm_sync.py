@@ -118,12 +118,19 @@ def end_run(engine: Engine, run_id: str, stream: str, counts: Mapping[str, Any])
         )
 
 
-def read_to_the_end_at(engine: Engine) -> datetime | None:
-    """When a run last read everything; when the first began, where none did; None before any run."""
+def incomplete_since(engine: Engine) -> datetime | None:
+    """When the first of the runs began that read less than everything, up to now; None where the last did.
+
+    A CRM that nobody asked in the meantime does not stand still.
+    """
     query = text("""
-        SELECT coalesce(max(finished_at) FILTER (WHERE stream = 'check' AND NOT counts ? 'stopped'),
-                        min(started_at))
-        FROM crm.sync_run
+        WITH run AS (
+            SELECT min(started_at) AS began,
+                   bool_or(stream = 'check' AND finished_at IS NOT NULL)
+                   AND NOT bool_or(counts ? 'stopped') AS is_whole
+            FROM crm.sync_run GROUP BY run_id)
+        SELECT min(began) FROM run
+        WHERE began > coalesce((SELECT max(began) FROM run WHERE is_whole), '-infinity')
     """)
     with engine.connect() as connection:
         found: datetime | None = connection.scalar(query)

@@ -15,6 +15,8 @@ from include.db.merging import merge_rows
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ml.features.pipeline_frames import CrmFrames
+
 # A deal that was archived or merged into another is none any more. One without a pipeline or a history cannot
 # be placed in time; `left_out` counts those.
 _DEALS = """
@@ -95,6 +97,17 @@ class PipelineReport:
     model_version: int
     told: dict[str, Any]
     forecast_at: datetime
+
+
+def read_frames(engine: Engine) -> CrmFrames:
+    """Everything the CRM and the ads say, as it is stored.
+
+    Raises:
+        CrmInputInvalid: a table holds what cannot be right.
+    """
+    from ml.features.pipeline_frames import CrmFrames
+
+    return CrmFrames.checked(**read_crm(engine))
 
 
 def read_crm(engine: Engine) -> dict[str, pd.DataFrame]:

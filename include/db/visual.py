@@ -118,6 +118,10 @@ _ORIGINALS = text("""
       AND EXISTS (SELECT FROM visual.analysis AS seen
                   WHERE seen.content_hash = video.content_hash AND seen.model = :model
                     AND seen.preprocessing = :preprocessing AND seen.sampling = :sampling)
+      -- Whoever is an original keeps what is seen in it.
+      AND NOT EXISTS (SELECT FROM visual.video AS mine
+                      WHERE mine.content_hash = :content_hash AND mine.state = 'done'
+                        AND mine.duplicate_of IS NULL)
     ORDER BY first_seen_at, content_hash
 """)
 

@@ -8,6 +8,7 @@ gives the same values as all of them together, and memory stays bounded by the s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
@@ -17,7 +18,7 @@ from ml.errors import PermanentModelError
 from ml.features.mined_cells import FIGURES, Cube, cubes_of
 from ml.features.mined_definitions import MINED_FEATURES
 from ml.features.mined_facts import Facts
-from ml.features.mined_formulas import RANKS
+from ml.features.mined_formulas import RANKS, MinedFeature
 from ml.features.mined_windows import FIRST_DAYS_WITHIN, MONTH, WEEK, Windows
 
 # What has to be read before the first day that is wanted: figures of ad-days, and cells.
@@ -55,7 +56,12 @@ class RawDataUnusable(PermanentModelError, ValueError):
     """Ad-days or cells that cannot be mined; the message names the column and the row."""
 
 
-def mine(ad_days: pl.DataFrame, cells: pl.DataFrame, since: date | None = None) -> pl.DataFrame:
+def mine(
+    ad_days: pl.DataFrame,
+    cells: pl.DataFrame,
+    since: date | None = None,
+    features: Sequence[MinedFeature] = MINED_FEATURES,
+) -> pl.DataFrame:
     """Features of every ad and day.
 
     Args:
@@ -65,6 +71,7 @@ def mine(ad_days: pl.DataFrame, cells: pl.DataFrame, since: date | None = None) 
         cells: row (position in `ad_days`), breakdown (position in `BREAKDOWNS`), cell, impressions, clicks,
             spend, purchases (null where unknown).
         since: rows before this day only feed the windows of later ones. None keeps all.
+        features: to compute.
 
     Returns:
         account_id, ad_id, metric_date and one Float32 column per feature, null where it is unknown; sorted by
@@ -89,16 +96,19 @@ def mine(ad_days: pl.DataFrame, cells: pl.DataFrame, since: date | None = None) 
     moved = cells.with_columns(pl.Series("row", place[cells["row"].to_numpy()]))
     facts = _facts(order, moved)
     wanted = np.ones(len(order), dtype=bool) if since is None else (order["metric_date"] >= since).to_numpy()
-    columns = {feature.name: _stored(feature.compute(facts)[wanted]) for feature in MINED_FEATURES}
+    columns = {feature.name: _stored(feature.compute(facts)[wanted]) for feature in features}
     return order.select(KEYS).filter(pl.Series(wanted)).with_columns(**columns)
 
 
-def peeking_mined(ad_days: pl.DataFrame, cells: pl.DataFrame, seed: int) -> list[str]:
+def peeking_mined(
+    ad_days: pl.DataFrame, cells: pl.DataFrame, seed: int, features: Sequence[MinedFeature] = MINED_FEATURES
+) -> list[str]:
     """Names of the features whose description of a day changes when only later days do.
 
     Args:
         ad_days, cells: as `mine` takes them.
         seed: of the replacement of the later days' figures.
+        features: that are suspected.
     """
     days = np.sort(ad_days["metric_date"].unique().to_numpy())
     if len(days) < 2:
@@ -109,12 +119,12 @@ def peeking_mined(ad_days: pl.DataFrame, cells: pl.DataFrame, seed: int) -> list
     changed = _doubled(ad_days, later, random, [name for name in NUMBERS if name in ad_days.columns])
     of_later = later[cells["row"].to_numpy()]
     told, other = (
-        mine(*frames).filter(pl.col("metric_date") < pl.lit(cut))
+        mine(*frames, features=features).filter(pl.col("metric_date") < pl.lit(cut))
         for frames in ((ad_days, cells), (changed, _doubled(cells, of_later, random, list(FIGURES))))
     )
     return [
         feature.name
-        for feature in MINED_FEATURES
+        for feature in features
         if not np.allclose(
             told[feature.name].to_numpy(), other[feature.name].to_numpy(), rtol=1e-4, equal_nan=True
         )

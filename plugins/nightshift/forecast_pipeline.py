@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from nightshift.pipeline_source import FAMILY, SCOPE, beginning_of, pipeline_settings, read_frames
+from nightshift.pipeline_source import FAMILY, SCOPE, beginning_of, pipeline_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +35,7 @@ def forecast_and_keep(*, day: date, engine: Engine, tracking_uri: str) -> dict[s
         RegistryUnavailable, RegistryRefused: as MLflow answered.
     """
     from include.config import thresholds
-    from include.db.pipeline import PipelineReport, replace_forecast
+    from include.db.pipeline import PipelineReport, read_frames, replace_forecast
     from ml.features.pipeline import prepare
     from ml.pipeline_value import outlook, pipeline_roas
     from ml.registry import champion, connect, load_pipeline_model, model_name

@@ -11,23 +11,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from include.config.pipeline_value import PipelineValueThresholds
-    from ml.features.pipeline_frames import CrmFrames
     from ml.pipeline_value import PipelineSettings
 
 FAMILY = "pipeline_value"
 SCOPE = "all"
-
-
-def read_frames(engine: Engine) -> CrmFrames:
-    """Everything the CRM and the ads say, as it is stored.
-
-    Raises:
-        CrmInputInvalid: a table holds what cannot be right.
-    """
-    from include.db.pipeline import read_crm
-    from ml.features.pipeline_frames import CrmFrames
-
-    return CrmFrames.checked(**read_crm(engine))
 
 
 def with_deals(rows: DataFrame, wanted: bool, *, engine: Engine) -> DataFrame:
@@ -40,6 +27,7 @@ def with_deals(rows: DataFrame, wanted: bool, *, engine: Engine) -> DataFrame:
     """
     import pandas as pd
 
+    from include.db.pipeline import read_frames
     from ml.features.pipeline import prepare
     from ml.features.pipeline_daily import pipeline_daily
 

@@ -88,17 +88,17 @@ def refuse_standstill() -> None:
     """Say so where for days no run has read everything.
 
     Raises:
-        CrmStandsStill: it is longer ago than `crm.incomplete_days`.
+        CrmStandsStill: the first of them began longer ago than `crm.incomplete_days`.
     """
     from include.config import thresholds
     from include.crm.errors import CrmStandsStill
     from include.db import crm_sync
     from nightshift.connections import nightshift_engine
 
-    last, most = crm_sync.read_to_the_end_at(nightshift_engine()), thresholds().crm.incomplete_days
-    if last is not None and datetime.now(UTC) - last > timedelta(days=most):
+    since, most = crm_sync.incomplete_since(nightshift_engine()), thresholds().crm.incomplete_days
+    if since is not None and datetime.now(UTC) - since > timedelta(days=most):
         raise CrmStandsStill(
-            f"no run has read HubSpot to its end since {last:%Y-%m-%d %H:%M} UTC, so nothing is forecast "
+            f"no run has read HubSpot to its end since {since:%Y-%m-%d %H:%M} UTC, so nothing is forecast "
             "from its deals: the summary of task sum_up says what ends the runs; where it is the portal's "
             "daily calls, raise their limit or find what else uses them up. What was read is kept, and the "
             "next run goes on from there"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from nightshift.pipeline_source import FAMILY, SCOPE, beginning_of, pipeline_settings, read_frames
+from nightshift.pipeline_source import FAMILY, SCOPE, beginning_of, pipeline_settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ def train_and_register_pipeline(
     """
     from include.config import thresholds
     from include.db.ml import TrainingRun, model_lock, record_training_run
-    from include.db.pipeline import left_out
+    from include.db.pipeline import left_out, read_frames
     from ml.features.pipeline import FEATURE_SET
     from ml.pipeline_value import TooFewDeals, fingerprint, train_pipeline
     from ml.registry import (

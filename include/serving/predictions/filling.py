@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 
 from include.db import predictions
 from include.db.mined import newest_mined
-from include.db.pipeline import read_crm
+from include.db.pipeline import read_frames
 from ml.features.ads import PSEUDO_CLICKS
 from ml.features.lags import shrunk_rate
 from ml.features.mined_definitions import BY_NAME
@@ -166,9 +166,8 @@ def _deals(
 
     from ml.features.pipeline import prepare
     from ml.features.pipeline_daily import pipeline_daily
-    from ml.features.pipeline_frames import CrmFrames
 
-    frames = CrmFrames.checked(**read_crm(engine))
+    frames = read_frames(engine)
     if frames.deals.empty:
         return {}, {}
     rows = pd.DataFrame([*ads, ("", "")], columns=["account_id", "ad_id"])

@@ -146,6 +146,23 @@ def test_copies_that_two_jobs_of_a_night_took_for_new_are_linked(catalogue, shar
     assert tuple(told) == (2, 1)
 
 
+def test_an_original_keeps_what_a_new_model_sees_in_it(catalogue, shard, tmp_path):
+    videos = json.loads((shard.folder / "manifest.json").read_text())["videos"]
+    models = {"old": shard.folder / "model", "new": network(tmp_path / "vit", "test_vit", 160, 64).folder}
+    for model, folder in models.items():
+        for number in (0, 1):
+            job_folder = tmp_path / f"{model}{number}"
+            job_folder.mkdir()
+            Job(job_folder).run([Path(videos[number]["uri"])], "--model", str(folder))
+    # Two that look alike to us now, and were not taken for copies when they came.
+    nothing_alike = Copies(alike_share=1.1)
+    loads = [load_results(catalogue, tmp_path / f"old{n}" / "out", nothing_alike) for n in (0, 1)]
+    again = [load_results(catalogue, tmp_path / f"new{n}" / "out", COPIES) for n in (0, 1)]
+
+    assert [(each.analyses, each.linked) for each in (*loads, *again)] == [(1, 0)] * 4
+    assert one(catalogue, "SELECT count(duplicate_of) FROM visual.video")[0] == 0
+
+
 def test_loading_again_changes_nothing(catalogue, shard):
     load_results(catalogue, shard.out, COPIES)
     before = rows(catalogue)

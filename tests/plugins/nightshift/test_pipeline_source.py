@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from sqlalchemy import Engine, text
 
+from include.db.pipeline import read_frames
 from include.simulator import WorldConfig
 from ml.features import build_ad_features
 from ml.features.peeking import peeking_features
 from ml.features.pipeline_columns import DAILY_FEATURES
-from nightshift.pipeline_source import read_frames
 from nightshift.train_model import read_rows
 from tests.crm_loading import load_crm
 
